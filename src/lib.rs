@@ -3,4 +3,6 @@
 //! The map of the crate, in reading order. Data flows one way, from the top of this list to its end.
 
 pub mod cause;
+pub mod finding;
+pub mod observation;
 pub mod upstream;
