@@ -418,6 +418,8 @@ pub struct Head {
     pub longest_line: u64,
     /// Headers worth keeping as evidence, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// `Location` as sent, where a redirect has one; never shown, since it may hold a query.
+    pub location: Option<String>,
     /// `Retry-After` in seconds or as the time left until its date, where it can be read.
     pub retry_after: Option<Duration>,
 }

@@ -1,0 +1,405 @@
+//! One probe: connect, TLS, one request and its response under one deadline. Returns an `Observation`, never an error.
+//!
+//! Resolution is its own step, once a round, with its own deadline; see [`dns`]. A probe knows nothing of metrics,
+//! configuration files or what is a good answer, so that the one-shot command and the tests use it as it is.
+
+pub mod connect;
+pub mod dns;
+pub mod http;
+pub mod meter;
+pub mod tls;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ::http::HeaderValue;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::observation::{
+    Address, AnswerSource, End, HttpFailure, HttpFault, Observation, RedirectFault, Resolution, Timings, TlsFacts,
+    TlsFault, TraceId,
+};
+use crate::probe::connect::ConnectEnd;
+use crate::probe::dns::Resolver;
+use crate::probe::http::{Ask, ExchangeEnd, ReadLimits, http1, http2};
+use crate::probe::meter::Meter;
+use crate::probe::tls::{Client, HandshakeEnd, PolicyError};
+use crate::upstream::{Host, HttpVersion, Request, Scheme, Target};
+
+/// Statuses that ask to look elsewhere (RFC 9110, 15.4).
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// What all probes share.
+#[derive(Debug, Default)]
+pub struct Prober {
+    resolver: Resolver,
+    /// Share of probes whose `traceparent` says sampled, 0 to 1.
+    trace_sampled: f64,
+}
+
+/// A target with its TLS client ready.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The target.
+    pub target: Arc<Target>,
+    tls: Option<Client>,
+}
+
+impl Prepared {
+    /// Prepares a target. `Err` where its TLS policy cannot be used: a certificate or key that does not fit, no roots.
+    pub fn new(target: Arc<Target>) -> Result<Self, PolicyError> {
+        let may_speak_tls = target.scheme == Scheme::Https || target.redirects.max > 0;
+        let tls = may_speak_tls
+            .then(|| Client::new(&target.tls, target.http_version))
+            .transpose()?;
+        Ok(Prepared { target, tls })
+    }
+}
+
+impl Prober {
+    /// `trace_sampled` is the share of probes whose `traceparent` says sampled, 0 to 1.
+    pub fn new(trace_sampled: f64) -> Self {
+        Prober {
+            resolver: Resolver::new(),
+            trace_sampled,
+        }
+    }
+
+    /// Resolves the host of a target.
+    pub async fn resolve(&self, target: &Target) -> Resolution {
+        let literal = |name: String, addresses| Resolution {
+            name,
+            source: AnswerSource::Literal,
+            cname_chain: Vec::new(),
+            ttl: None,
+            elapsed: Duration::ZERO,
+            result: Ok(addresses),
+            half: None,
+        };
+        match &target.host {
+            Host::Name(name) => {
+                self.resolver
+                    .resolve(name, target.family, &target.resolvers, target.resolution_timeout())
+                    .await
+            }
+            Host::Ip(ip) => literal(ip.to_string(), vec![*ip]),
+            Host::Unix(path) => literal(path.display().to_string(), Vec::new()),
+        }
+    }
+
+    /// Makes one probe of one address and one path.
+    pub async fn probe(&self, prepared: &Prepared, request: &Request, address: &Address) -> Observation {
+        let target = &*prepared.target;
+        let mut trail = Trail::start(target, request, address, self.sampled());
+        loop {
+            let end = trail.step(prepared).await;
+            match self.next_place(target, &mut trail, &end).await {
+                Next::Done => return trail.finish(end),
+                Next::Instead(end) => return trail.finish(end),
+                Next::Follow(place) => trail.place = place,
+            }
+        }
+    }
+
+    fn sampled(&self) -> bool {
+        self.trace_sampled > 0.0 && (random() as u32 as f64) < self.trace_sampled * f64::from(u32::MAX)
+    }
+
+    /// Where a redirect leads, if there is one to follow.
+    async fn next_place(&self, target: &Target, trail: &mut Trail, end: &End) -> Next {
+        let End::Response(response) = end else {
+            return Next::Done;
+        };
+        if target.redirects.max == 0 || !REDIRECTS.contains(&response.head.status) {
+            return Next::Done;
+        }
+        let refuse = |fault| {
+            Next::Instead(End::Redirect {
+                fault,
+                head: Box::new(response.head.clone()),
+            })
+        };
+        let Some(url) = trail.place.redirect_to(&trail.location) else {
+            return refuse(RedirectFault::Location);
+        };
+        if trail.redirected.len() >= target.redirects.max as usize {
+            return refuse(RedirectFault::TooMany);
+        }
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        if !target.redirects.allows(&trail.own_host, &host) {
+            return refuse(RedirectFault::Host(host));
+        }
+        trail.redirected.push(without_query(&url));
+        match self.place_of(target, trail, &url, host).await {
+            Ok(place) => Next::Follow(place),
+            Err(end) => Next::Instead(end),
+        }
+    }
+
+    /// The same host and port stay on the address under test; another host is resolved.
+    async fn place_of(&self, target: &Target, trail: &Trail, url: &Url, host: String) -> Result<Place, End> {
+        let scheme = if url.scheme() == "https" {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
+        let port = url.port_or_known_default().unwrap_or(scheme.default_port());
+        let here = &trail.place;
+        let same_host = host.eq_ignore_ascii_case(&here.url_host);
+        let address = match &here.address {
+            address if same_host && port == here.port => address.clone(),
+            Address::Tcp(known) if same_host => Address::Tcp(SocketAddr::new(known.ip(), port)),
+            _ => Address::Tcp(SocketAddr::new(self.resolve_one(target, &host).await?, port)),
+        };
+        let host_header = HeaderValue::try_from(&url[url::Position::BeforeHost..url::Position::AfterPort])
+            .expect("the host of a parsed URL is ASCII without blanks");
+        Ok(Place {
+            address,
+            scheme,
+            host_header,
+            server_name: if same_host {
+                here.server_name.clone()
+            } else {
+                host.clone()
+            },
+            path: url[url::Position::BeforePath..url::Position::AfterQuery].to_owned(),
+            credentials: here.credentials && same_host && (scheme == Scheme::Https || here.scheme == Scheme::Http),
+            url_host: host,
+            port,
+        })
+    }
+
+    async fn resolve_one(&self, target: &Target, host: &str) -> Result<IpAddr, End> {
+        if let Ok(ip) = host.parse() {
+            return Ok(ip);
+        }
+        let resolution = self
+            .resolver
+            .resolve(host, target.family, &target.resolvers, target.resolution_timeout())
+            .await;
+        let addresses = resolution.result.map_err(End::Dns)?;
+        Ok(*addresses.first().expect("a successful resolution has an address"))
+    }
+}
+
+/// A number nobody can guess.
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    // The random source of the system does not fail once it runs; an id of zeros would only be less unique.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    u128::from_ne_bytes(bytes)
+}
+
+fn without_query(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+/// What follows one exchange.
+enum Next {
+    Done,
+    Instead(End),
+    Follow(Place),
+}
+
+/// Where one exchange happens.
+#[derive(Clone, Debug)]
+struct Place {
+    address: Address,
+    scheme: Scheme,
+    host_header: HeaderValue,
+    server_name: String,
+    path: String,
+    /// Configured headers, credentials and body go only to the host they were written for.
+    credentials: bool,
+    url_host: String,
+    port: u16,
+}
+
+impl Place {
+    fn redirect_to(&self, location: &Option<String>) -> Option<Url> {
+        let host = self.host_header.to_str().ok()?;
+        let here = Url::parse(&format!("{}://{host}{}", self.scheme.as_str(), self.path)).ok()?;
+        let url = here.join(location.as_deref()?).ok()?;
+        matches!(url.scheme(), "http" | "https").then_some(url)
+    }
+}
+
+/// One probe under way: where it is, and what it has seen.
+struct Trail {
+    place: Place,
+    trace: TraceId,
+    sampled: bool,
+    at: SystemTime,
+    started: Instant,
+    deadline: Instant,
+    timings: Timings,
+    tls: Option<Arc<TlsFacts>>,
+    location: Option<String>,
+    redirected: Vec<String>,
+    own_host: String,
+}
+
+impl Trail {
+    fn start(target: &Target, request: &Request, address: &Address, sampled: bool) -> Self {
+        let started = Instant::now();
+        let url_host = match target
+            .host_header
+            .to_str()
+            .ok()
+            .and_then(|host| Url::parse(&format!("http://{host}/")).ok())
+        {
+            Some(url) => url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
+            None => target.server_name.clone(),
+        };
+        Trail {
+            place: Place {
+                address: address.clone(),
+                scheme: target.scheme,
+                host_header: target.host_header.clone(),
+                server_name: target.server_name.clone(),
+                path: request.path.clone(),
+                credentials: true,
+                url_host: url_host.clone(),
+                port: target.port,
+            },
+            trace: TraceId(random()),
+            sampled,
+            at: crate::clock::now(),
+            started,
+            deadline: started + target.timeout,
+            timings: Timings::default(),
+            tls: None,
+            location: None,
+            redirected: Vec::new(),
+            own_host: url_host,
+        }
+    }
+
+    fn finish(mut self, end: End) -> Observation {
+        self.timings.total = self.started.elapsed();
+        Observation {
+            trace: self.trace,
+            at: self.at,
+            address: self.place.address,
+            scheme: self.place.scheme,
+            timings: self.timings,
+            tls: self.tls,
+            redirected: self.redirected,
+            end,
+        }
+    }
+
+    /// Connect, TLS and HTTP, once.
+    async fn step(&mut self, prepared: &Prepared) -> End {
+        let target = &*prepared.target;
+        self.timings = Timings::default();
+        self.tls = None;
+        let begun = Instant::now();
+        let connection = match connect::connect(&self.place.address, target.source_address, self.deadline).await {
+            Ok(connection) => connection,
+            Err(ConnectEnd::NoRoute) => return End::NoRoute,
+            Err(ConnectEnd::Own(limit)) => return End::Own(limit),
+            Err(ConnectEnd::Fault(fault)) => return End::Connect(fault),
+        };
+        self.timings.connect = Some(begun.elapsed());
+        let mut meter = Meter::new(connection);
+        let end = match (self.place.scheme, &prepared.tls) {
+            (Scheme::Https, Some(client)) => return self.over_tls(client, meter, target).await,
+            _ => self.exchange(&mut meter, target, |meter| meter.read).await,
+        };
+        self.http_end(end)
+    }
+
+    async fn over_tls(&mut self, client: &Client, meter: Meter, target: &Target) -> End {
+        let begun = Instant::now();
+        // Boxed, so that plain probes under way are not as large as the largest TLS one.
+        let handshake = Box::pin(client.handshake(meter, &self.place.server_name, self.deadline));
+        let (result, facts) = handshake.await;
+        let facts = Arc::new(facts);
+        self.tls = Some(facts.clone());
+        let mut stream = match result {
+            Ok(stream) => stream,
+            Err(HandshakeEnd::Own(limit)) => return End::Own(limit),
+            Err(HandshakeEnd::Fault(fault)) => {
+                if matches!(fault, TlsFault::Certificate(_)) {
+                    self.timings.tls = Some(begun.elapsed());
+                }
+                return End::Tls(fault);
+            }
+        };
+        self.timings.tls = Some(begun.elapsed());
+        let end = self
+            .exchange(&mut *stream, target, |stream| stream.get_ref().0.read)
+            .await;
+        match end {
+            ExchangeEnd::TlsAlert(alert)
+                if facts.client_certificate_requested && tls::refuses_client_certificate(alert) =>
+            {
+                End::Tls(TlsFault::ClientCertificate {
+                    sent: client.sends_certificate(),
+                })
+            }
+            end => self.http_end(end),
+        }
+    }
+
+    async fn exchange<S>(&mut self, stream: &mut S, target: &Target, read: impl Fn(&S) -> u64) -> ExchangeEnd
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        let (place, begun) = (&self.place, Instant::now());
+        let ask = Ask::new(
+            target,
+            &place.path,
+            place.host_header.clone(),
+            self.trace,
+            self.sampled,
+            place.credentials,
+        );
+        let limits = ReadLimits::of(target);
+        let (end, first_byte) = match target.http_version {
+            HttpVersion::Http1 => http1::exchange(stream, &ask, limits, self.deadline, self.at).await,
+            HttpVersion::Http2 => {
+                Box::pin(http2::exchange(
+                    stream,
+                    place.scheme,
+                    &ask,
+                    limits,
+                    self.deadline,
+                    self.at,
+                    read,
+                ))
+                .await
+            }
+        };
+        self.timings.first_byte = first_byte.map(|at| at - begun);
+        if let (Some(first), ExchangeEnd::Response(_)) = (first_byte, &end) {
+            self.timings.body = Some(first.elapsed());
+        }
+        end
+    }
+
+    fn http_end(&mut self, end: ExchangeEnd) -> End {
+        match end {
+            ExchangeEnd::Response(response) => {
+                self.location = response.head.location.clone();
+                End::Response(response)
+            }
+            ExchangeEnd::Failure(failure) => End::Http(failure),
+            // The peer ended the session before a whole head (design, section 3).
+            ExchangeEnd::TlsAlert(_) => End::Http(HttpFailure {
+                fault: HttpFault::Reset,
+                head: None,
+                start: bytes::Bytes::new(),
+                body_bytes: 0,
+            }),
+        }
+    }
+}

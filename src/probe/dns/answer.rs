@@ -1,0 +1,218 @@
+//! Reading one DNS message as the answer to one question. Pure.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+use crate::observation::DnsFault;
+
+/// CNAMEs followed in one answer; public resolvers stop at 8 to 16.
+const MAX_CNAMES: usize = 16;
+
+/// The addresses of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// In the order of the answer.
+    pub addresses: Vec<IpAddr>,
+    /// Names passed on the way.
+    pub cname_chain: Vec<String>,
+    /// Lowest time to live of the records used.
+    pub ttl: Option<Duration>,
+}
+
+/// What one datagram is to the one who asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Not an answer to our question: another id, or no response at all. Wait on.
+    NotOurs,
+    /// Cut to fit a datagram: ask again over TCP (RFC 1035, 4.2.1).
+    Truncated,
+    /// An answer, or why there is none.
+    Answer(Result<Answer, DnsFault>),
+}
+
+/// Reads a message that arrived from the resolver asked.
+pub fn read(bytes: &[u8], id: u16, name: &Name, kind: RecordType) -> Reply {
+    match bytes {
+        [high, low, ..] if u16::from_be_bytes([*high, *low]) == id => {}
+        _ => return Reply::NotOurs,
+    }
+    let Ok(message) = Message::from_vec(bytes) else {
+        return malformed("the answer cannot be read");
+    };
+    if message.metadata.message_type != MessageType::Response {
+        return Reply::NotOurs;
+    }
+    let code = message.metadata.response_code;
+    let asked = message
+        .queries
+        .iter()
+        .any(|query| query.query_type == kind && query.name.eq_ignore_root(name));
+    // Servers that could not even read a question may leave it out of their answer.
+    if !asked && (code == ResponseCode::NoError || !message.queries.is_empty()) {
+        return malformed("the answer is to another question");
+    }
+    if message.metadata.truncation {
+        return Reply::Truncated;
+    }
+    Reply::Answer(match code {
+        ResponseCode::NoError => addresses(&message.answers, name, kind),
+        ResponseCode::NXDomain => Err(DnsFault::NxDomain),
+        ResponseCode::Refused => Err(DnsFault::Refused),
+        other => Err(DnsFault::ServFail(other.into())),
+    })
+}
+
+fn malformed(how: &'static str) -> Reply {
+    Reply::Answer(Err(DnsFault::Malformed(how)))
+}
+
+fn addresses(records: &[Record], name: &Name, kind: RecordType) -> Result<Answer, DnsFault> {
+    let mut owner = name.clone();
+    let mut ttl: Option<u32> = None;
+    let mut cname_chain = Vec::new();
+    while let Some((record, target)) = cname_of(records, &owner) {
+        if cname_chain.len() == MAX_CNAMES {
+            return Err(DnsFault::Malformed("the CNAMEs run in a circle"));
+        }
+        ttl = ttl.into_iter().chain([record.ttl]).min();
+        cname_chain.push(target.to_ascii().trim_end_matches('.').to_owned());
+        owner = target.clone();
+    }
+    let mut addresses = Vec::new();
+    for record in records.iter().filter(|record| record.name.eq_ignore_root(&owner)) {
+        let ip = match &record.data {
+            RData::A(ip) if kind == RecordType::A => IpAddr::V4(ip.0),
+            RData::AAAA(ip) if kind == RecordType::AAAA => IpAddr::V6(ip.0),
+            _ => continue,
+        };
+        ttl = ttl.into_iter().chain([record.ttl]).min();
+        addresses.push(ip);
+    }
+    match addresses.is_empty() {
+        true => Err(DnsFault::NoData),
+        false => Ok(Answer {
+            addresses,
+            cname_chain,
+            ttl: ttl.map(|ttl| Duration::from_secs(ttl.into())),
+        }),
+    }
+}
+
+fn cname_of<'a>(records: &'a [Record], owner: &Name) -> Option<(&'a Record, &'a Name)> {
+    records.iter().find_map(|record| match &record.data {
+        RData::CNAME(target) if record.name.eq_ignore_root(owner) => Some((record, &target.0)),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::{OpCode, Query};
+    use hickory_proto::rr::rdata;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        let mut name = Name::from_ascii(text).expect("a name");
+        name.set_fqdn(true);
+        name
+    }
+
+    fn a(owner: &str, ttl: u32, ip: [u8; 4]) -> Record {
+        Record::from_rdata(name(owner), ttl, RData::A(rdata::A(ip.into())))
+    }
+
+    fn cname(owner: &str, ttl: u32, target: &str) -> Record {
+        Record::from_rdata(name(owner), ttl, RData::CNAME(rdata::CNAME(name(target))))
+    }
+
+    fn reply(code: ResponseCode, answers: Vec<Record>) -> Reply {
+        let mut message = Message::response(7, OpCode::Query);
+        message.metadata.response_code = code;
+        message.add_query(Query::query(name("shop.example"), RecordType::A));
+        message.answers = answers;
+        read(
+            &message.to_vec().expect("it encodes"),
+            7,
+            &name("shop.example"),
+            RecordType::A,
+        )
+    }
+
+    #[test]
+    fn addresses_are_found_behind_cnames() {
+        let records = vec![
+            cname("Shop.example", 300, "lb.example"),
+            cname("lb.example", 20, "x.cdn"),
+            a("x.cdn", 60, [192, 0, 2, 1]),
+            a("other.example", 5, [192, 0, 2, 9]),
+        ];
+        assert_eq!(
+            reply(ResponseCode::NoError, records),
+            Reply::Answer(Ok(Answer {
+                addresses: vec![[192, 0, 2, 1].into()],
+                cname_chain: vec!["lb.example".into(), "x.cdn".into()],
+                ttl: Some(Duration::from_secs(20)),
+            }))
+        );
+    }
+
+    #[test]
+    fn every_way_to_have_no_address_is_told_apart() {
+        let circle = vec![
+            cname("shop.example", 1, "b.example"),
+            cname("b.example", 1, "shop.example"),
+        ];
+        let cases = [
+            (ResponseCode::NXDomain, vec![], DnsFault::NxDomain),
+            (ResponseCode::NoError, vec![], DnsFault::NoData),
+            (
+                ResponseCode::NoError,
+                vec![cname("shop.example", 1, "b.example")],
+                DnsFault::NoData,
+            ),
+            (ResponseCode::ServFail, vec![], DnsFault::ServFail(2)),
+            (ResponseCode::NotImp, vec![], DnsFault::ServFail(4)),
+            (ResponseCode::Refused, vec![], DnsFault::Refused),
+            (
+                ResponseCode::NoError,
+                circle,
+                DnsFault::Malformed("the CNAMEs run in a circle"),
+            ),
+        ];
+        for (code, records, fault) in cases {
+            assert_eq!(reply(code, records), Reply::Answer(Err(fault)));
+        }
+    }
+
+    #[test]
+    fn other_peoples_answers_are_no_answers() {
+        let mut message = Message::response(7, OpCode::Query);
+        message.add_query(Query::query(name("other.example"), RecordType::A));
+        let bytes = message.to_vec().expect("it encodes");
+        let shop = name("shop.example");
+        assert_eq!(read(&bytes, 8, &shop, RecordType::A), Reply::NotOurs);
+        assert_eq!(
+            read(&bytes, 7, &shop, RecordType::A),
+            malformed("the answer is to another question")
+        );
+        assert_eq!(
+            read(&bytes[..7], 7, &shop, RecordType::A),
+            malformed("the answer cannot be read")
+        );
+        assert_eq!(read(b"", 7, &shop, RecordType::A), Reply::NotOurs);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(mut bytes: Vec<u8>) {
+            let _ = read(&bytes, 0, &Name::root(), RecordType::A);
+            bytes.splice(0..0, [0, 7, 0x81, 0x80, 0, 1, 0, 1]);
+            let _ = read(&bytes, 7, &Name::root(), RecordType::AAAA);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The HTTP phase: what is asked, and the words both versions share for what comes back.
+//!
+//! One request, one response, on a connection used for nothing else. Bytes are judged here only as far as they are
+//! HTTP or not; whether the answer is a good one is the business of [`crate::classify`].
+
+pub mod body;
+pub mod head;
+pub mod http1;
+pub mod http2;
+
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Method};
+use tokio::time::Instant;
+
+use crate::observation::{Head, HttpFailure, HttpFault, Response, TraceId};
+use crate::upstream::{Auth, BodyRule, Target};
+
+/// Logs of gateways recognise our own probes by this prefix.
+pub const USER_AGENT_PREFIX: &str = concat!("badgateway/", env!("CARGO_PKG_VERSION"));
+/// Bytes of a body kept as evidence where no rule asks for more.
+pub const EVIDENCE_BODY: usize = 512;
+/// Interim (1xx) responses skipped before the final one; a peer that sends more never means to answer.
+const MAX_INTERIM: u32 = 64;
+
+/// The request of one probe, whatever version carries it.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The method.
+    pub method: Method,
+    /// `Host` or `:authority`.
+    pub host: HeaderValue,
+    /// Path and query.
+    pub path: String,
+    /// Further headers, in order.
+    pub headers: HeaderMap,
+    /// The body, if any.
+    pub body: Option<Bytes>,
+}
+
+impl Ask {
+    /// The request a target is configured for. `credentials` is off where a redirect leads to another host.
+    pub fn new(
+        target: &Target,
+        path: &str,
+        host: HeaderValue,
+        trace: TraceId,
+        sampled: bool,
+        credentials: bool,
+    ) -> Ask {
+        let mut headers = HeaderMap::with_capacity(target.headers.len() + 4);
+        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_PREFIX));
+        headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(HeaderName::from_static("traceparent"), traceparent(trace, sampled));
+        if credentials {
+            for (name, value) in &target.headers {
+                add_header(&mut headers, name, value);
+            }
+            if let Some(value) = target.auth.as_ref().and_then(authorization) {
+                headers.insert(AUTHORIZATION, value);
+            }
+        }
+        if let Some(body) = &target.body {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        Ask {
+            method: target.method.clone(),
+            host,
+            path: path.to_owned(),
+            headers,
+            body: target.body.clone(),
+        }
+    }
+}
+
+/// A configured agent is appended to ours; `Accept` is replaced; others may repeat.
+fn add_header(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    match *name {
+        USER_AGENT => {
+            let both = [USER_AGENT_PREFIX.as_bytes(), b" ", value.as_bytes()].concat();
+            let both = HeaderValue::from_bytes(&both).expect("two valid values and a blank are a valid value");
+            headers.insert(USER_AGENT, both);
+        }
+        http::header::ACCEPT => {
+            headers.insert(name.clone(), value.clone());
+        }
+        _ => {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+}
+
+/// W3C Trace Context, version 00. The span is the lower half of the trace id.
+fn traceparent(trace: TraceId, sampled: bool) -> HeaderValue {
+    let text = format!("00-{trace}-{:016x}-{:02x}", (trace.0 as u64).max(1), u8::from(sampled));
+    HeaderValue::try_from(text).expect("hexadecimal digits and dashes are a valid value")
+}
+
+fn authorization(auth: &Auth) -> Option<HeaderValue> {
+    let text = match auth {
+        Auth::Basic { username, password } => {
+            format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.reveal())))
+        }
+        Auth::Bearer(token) => format!("Bearer {}", token.reveal()),
+    };
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// How much is read, and how much of it kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Bytes of head.
+    pub max_head: u64,
+    /// Bytes of body.
+    pub max_body: u64,
+    /// Bytes of body kept.
+    pub keep: usize,
+}
+
+impl ReadLimits {
+    /// The whole body where a rule judges it, else what evidence needs.
+    pub fn of(target: &Target) -> Self {
+        let judged = matches!(
+            target.expect.body,
+            Some(BodyRule::Contains(_) | BodyRule::Matches(_) | BodyRule::Json { .. })
+        );
+        let keep = if judged {
+            usize::try_from(target.max_body).unwrap_or(usize::MAX)
+        } else {
+            EVIDENCE_BODY
+        };
+        ReadLimits {
+            max_head: target.max_head,
+            max_body: target.max_body,
+            keep,
+        }
+    }
+}
+
+/// How an exchange ended.
+#[derive(Clone, Debug)]
+pub enum ExchangeEnd {
+    /// A whole response.
+    Response(Box<Response>),
+    /// None.
+    Failure(HttpFailure),
+    /// An alert of the peer's TLS came instead: with TLS 1.3 a refused client certificate shows only now.
+    TlsAlert(u8),
+}
+
+/// How far an exchange has come; stays readable when a deadline ends it.
+#[derive(Debug)]
+pub struct Progress {
+    /// When the first byte of a response arrived.
+    pub first_byte: Option<Instant>,
+    head: Option<Box<Head>>,
+    raw: Vec<u8>,
+    body: Vec<u8>,
+    body_bytes: u64,
+    limits: ReadLimits,
+}
+
+impl Progress {
+    /// Nothing has happened yet.
+    pub fn new(limits: ReadLimits) -> Self {
+        Progress {
+            first_byte: None,
+            head: None,
+            raw: Vec::new(),
+            body: Vec::new(),
+            body_bytes: 0,
+            limits,
+        }
+    }
+
+    /// The end where the deadline passed: in the head or in the body.
+    pub fn timed_out(self) -> ExchangeEnd {
+        let fault = if self.head.is_some() {
+            HttpFault::BodyTimeout
+        } else {
+            HttpFault::HeadTimeout
+        };
+        self.failed(fault)
+    }
+
+    fn failed(mut self, fault: HttpFault) -> ExchangeEnd {
+        let start = if self.head.is_some() {
+            &mut self.body
+        } else {
+            &mut self.raw
+        };
+        start.truncate(EVIDENCE_BODY);
+        ExchangeEnd::Failure(HttpFailure {
+            fault,
+            start: Bytes::from(std::mem::take(start)),
+            head: self.head,
+            body_bytes: self.body_bytes,
+        })
+    }
+
+    fn complete(self, body_complete: bool) -> ExchangeEnd {
+        let head = *self.head.expect("a response is complete only after its head");
+        ExchangeEnd::Response(Box::new(Response {
+            head,
+            body_bytes: self.body_bytes,
+            body_complete,
+            body: Bytes::from(self.body),
+        }))
+    }
+
+    /// Takes body bytes in; true once `max_body` is reached and no more is wanted.
+    fn take_body(&mut self, bytes: &[u8]) -> bool {
+        let room = self.limits.keep.saturating_sub(self.body.len());
+        self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.body_bytes += bytes.len() as u64;
+        self.body_bytes >= self.limits.max_body
+    }
+}
+
+/// True for headers that say something of the hop that answered and nothing of a person.
+fn worth_keeping(name: &str) -> bool {
+    const NAMES: [&str; 21] = [
+        "age",
+        "apigw-requestid",
+        "cache-control",
+        "connection",
+        "date",
+        "expires",
+        "keep-alive",
+        "location",
+        "pragma",
+        "retry-after",
+        "server",
+        "transfer-encoding",
+        "upgrade",
+        "vary",
+        "via",
+        "warning",
+        "x-cache",
+        "x-cache-hits",
+        "x-served-by",
+        "x-squid-error",
+        "x-varnish",
+    ];
+    const PREFIXES: [&str; 7] = [
+        "cf-",
+        "content-",
+        "x-amz-cf-",
+        "x-amzn-",
+        "x-azure-",
+        "x-cache-",
+        "x-envoy-",
+    ];
+    NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Bytes of one kept header value at most; a longer one is cut.
+const MAX_KEPT_VALUE: usize = 512;
+/// Headers kept of one response at most.
+const MAX_KEPT_HEADERS: usize = 32;
+
+/// Keeps a header as evidence if it is worth it. `name` may have any case.
+fn keep_header(kept: &mut Vec<(String, String)>, name: &str, value: &[u8]) {
+    if kept.len() == MAX_KEPT_HEADERS {
+        return;
+    }
+    let name = name.to_ascii_lowercase();
+    if !worth_keeping(&name) {
+        return;
+    }
+    let mut text = String::from_utf8_lossy(&value[..value.len().min(MAX_KEPT_VALUE)]).into_owned();
+    if name == "location" || name == "content-location" {
+        text.truncate(text.find(['?', '#']).unwrap_or(text.len()));
+    }
+    kept.push((name, text));
+}
+
+/// `Retry-After` as time from `now`: seconds, or a date (RFC 9110, 10.2.3).
+fn retry_after(value: &[u8], now: SystemTime) -> Option<std::time::Duration> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    match text.parse::<u64>() {
+        Ok(seconds) => Some(std::time::Duration::from_secs(seconds.min(86_400))),
+        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(now).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_kept_headers_is_sorted() {
+        for name in ["age", "server", "x-varnish", "content-type", "cf-ray", "x-cache-status"] {
+            assert!(worth_keeping(name), "{name}");
+        }
+        for name in ["set-cookie", "authorization", "x-request-user", "www-authenticate"] {
+            assert!(!worth_keeping(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_location_is_kept_without_its_query() {
+        let mut kept = Vec::new();
+        keep_header(&mut kept, "Location", b"https://example.com/login?token=secret#x");
+        assert_eq!(kept, [("location".to_owned(), "https://example.com/login".to_owned())]);
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(784_111_777);
+        let cases = [
+            ("120", Some(120)),
+            (" 3 ", Some(3)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:48:37 GMT", None),
+            ("soon", None),
+            ("999999999999", Some(86_400)),
+        ];
+        for (value, seconds) in cases {
+            assert_eq!(
+                retry_after(value.as_bytes(), now).map(|wait| wait.as_secs()),
+                seconds,
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn traceparent_has_the_form_of_the_standard() {
+        assert_eq!(
+            traceparent(TraceId(0xabc), true).to_str().expect("ascii"),
+            "00-00000000000000000000000000000abc-0000000000000abc-01"
+        );
+    }
+}
