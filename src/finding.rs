@@ -118,6 +118,16 @@ pub enum Confirmed {
     Failing(Cause),
 }
 
+impl Confirmed {
+    /// The cause of a confirmed failure.
+    pub fn cause(self) -> Option<Cause> {
+        match self {
+            Confirmed::Healthy => None,
+            Confirmed::Failing(cause) => Some(cause),
+        }
+    }
+}
+
 /// What one finished round of a hop leaves behind, for the gauges and the schedule of rounds.
 #[derive(Clone, Debug)]
 pub struct RoundSummary {

@@ -1,13 +1,50 @@
 //! Why are users seeing 502s, and which hop do I fix?
 //!
-//! The map of the crate, in reading order. Data flows one way, from the top of this list to its end.
+//! The map of the crate, in reading order. Data flows one way, from top to bottom:
+//!
+//! ```text
+//! configuration -> upstreams, hops -> schedule -> round -> probe -> Observation -> classify -> Finding
+//!                                                                                                 |
+//!                              metrics <- confirmed states <- confirmation <----------------------+-> history
+//!                                 |                                                                     |
+//!                                 +------------------------------> server <-----------------------------+
+//! ```
+//!
+//! Who may import whom: *words* know only each other; *judgement* knows words, and neither sockets nor the clock;
+//! *edges* know words and not each other, except that the server reads metrics and history; *assembly* knows all.
+//! A test reads the sources and holds them to it.
+//!
+//! What is to come has its place: the parsers of gateway logs under `gateway` and a `tail` of files beside `probe`,
+//! the verdict of an upstream as a judgement over confirmed states in `diagnosis`, paging in `alertmanager`.
 
+// Words.
 pub mod cause;
-pub mod classify;
-pub mod clock;
 pub mod finding;
 pub mod observation;
-pub mod pace;
-pub mod probe;
-pub mod schedule;
 pub mod upstream;
+
+// Judgement.
+pub mod classify;
+pub mod confirmation;
+pub mod evidence;
+pub mod gateway;
+pub mod history;
+pub mod pace;
+pub mod schedule;
+
+// Edges.
+pub mod build_info;
+pub mod clock;
+pub mod config;
+pub mod init;
+pub mod log;
+pub mod metrics;
+pub mod probe;
+pub mod server;
+
+// Assembly.
+pub mod cli;
+pub mod daemon;
+pub mod engine;
+pub mod round;
+pub mod survey;

@@ -32,7 +32,7 @@ use crate::upstream::{Host, HttpVersion, Request, Scheme, Target};
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// What all probes share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Prober {
     resolver: Resolver,
     /// Share of probes whose `traceparent` says sampled, 0 to 1.
@@ -61,6 +61,8 @@ impl Prepared {
 impl Prober {
     /// `trace_sampled` is the share of probes whose `traceparent` says sampled, 0 to 1.
     pub fn new(trace_sampled: f64) -> Self {
+        // The source of random numbers takes some 60 ms to start, which no probe's time may hold.
+        let _ = random();
         Prober {
             resolver: Resolver::new(),
             trace_sampled,

@@ -360,8 +360,8 @@ impl fmt::Display for Host {
     }
 }
 
-/// One URL of a hop with everything needed to probe it.
-#[derive(Clone, Debug)]
+/// One URL of a hop with everything needed to probe it. Its `Debug` shows neither queries nor bodies.
+#[derive(Clone)]
 pub struct Target {
     /// The scheme of the URL.
     pub scheme: Scheme,
@@ -409,6 +409,27 @@ pub struct Target {
     pub tls: TlsPolicy,
 }
 
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("scheme", &self.scheme)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("requests", &self.requests)
+            .field("host_header", &self.host_header)
+            .field("server_name", &self.server_name)
+            .field("method", &self.method)
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.as_ref().map(Bytes::len))
+            .field("addresses", &self.addresses)
+            .field("timeout", &self.timeout)
+            .field("expect", &self.expect)
+            .field("auth", &self.auth)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Target {
     /// The deadline of resolution.
     pub fn resolution_timeout(&self) -> Duration {
@@ -427,12 +448,19 @@ impl Target {
 }
 
 /// One path asked of a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The label `path`: as configured under `paths`, or `/` and the URL's own path without query.
+    /// The label `path`: as configured under `paths`, else the URL's own path; without query, and `#2` behind the second
+    /// of two paths that differ only in their query.
     pub label: Arc<str>,
-    /// The request target: path and query.
+    /// The request target: path and query. The query may hold a key, so `Debug` does not show it.
     pub path: String,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Request").field(&self.label).finish()
+    }
 }
 
 /// The HTTP version spoken.

@@ -1,0 +1,231 @@
+//! The command line: flags in the style of Prometheus exporters, one file per command, exit codes.
+//!
+//! `badgateway` alone means `badgateway run`. Every flag has an environment variable.
+
+mod check;
+mod demo;
+mod diagnose;
+mod init;
+mod run;
+mod style;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::build_info;
+use crate::log::LogFormat;
+
+/// Answers why users see 502s, and which hop to fix.
+///
+/// A daemon that probes every upstream on a schedule, direct and through the gateways in front of it, on every address,
+/// and names the cause of each failure in metrics for Prometheus.
+#[derive(Debug, Parser)]
+#[command(name = "badgateway", version = build_info::LONG, about, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:
+  badgateway run https://shop.example.com/healthz        watch one URL, no file needed
+  badgateway run --config.file badgateway.yml            watch what the file says
+  badgateway diagnose https://shop.example.com/          look once, phase by phase, and say what is wrong
+  badgateway check badgateway.yml                        every mistake in the file, with line and column
+  badgateway init --from /etc/nginx/nginx.conf           write a first configuration
+  badgateway demo                                        a tour with a dozen faults, on this machine alone")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunFlags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Probe on a schedule and serve metrics (what `badgateway` alone does).
+    Run(RunArgs),
+    /// Check configuration files; every problem at once, with line, column and what would be right.
+    Check(CheckArgs),
+    /// Write a commented configuration from what a gateway's own configuration says.
+    Init(InitArgs),
+    /// Look once at every hop and address, phase by phase. Exit 0: healthy, 1: fault found, 2: could not run.
+    Diagnose(DiagnoseArgs),
+    /// A self-contained tour: a gateway with broken origins on loopback, watched by the daemon.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Upstreams to probe without a configuration file.
+    #[arg(value_name = "URL[=NAME]")]
+    urls: Vec<String>,
+    /// A URL of a gateway in front of the upstream, outermost first; may be repeated.
+    #[arg(long, value_name = "URL[=NAME]", requires = "urls")]
+    via: Vec<String>,
+    #[command(flatten)]
+    flags: RunFlags,
+}
+
+#[derive(Debug, Args)]
+struct RunFlags {
+    /// The configuration.
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        env = "BADGATEWAY_CONFIG_FILE",
+        default_value = "badgateway.yml"
+    )]
+    config_file: PathBuf,
+    #[command(flatten)]
+    web: WebFlags,
+    #[command(flatten)]
+    log: LogFlags,
+}
+
+#[derive(Debug, Args)]
+struct WebFlags {
+    /// Where to serve; may be repeated. Port 0 takes a free one.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        env = "BADGATEWAY_WEB_LISTEN_ADDRESS",
+        value_delimiter = ',',
+        default_value = ":10502"
+    )]
+    listen: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct LogFlags {
+    /// The least severe level that is logged.
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        env = "BADGATEWAY_LOG_LEVEL",
+        default_value = "info"
+    )]
+    level: Level,
+    /// How lines are written to standard error.
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        env = "BADGATEWAY_LOG_FORMAT",
+        default_value = "logfmt"
+    )]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Logfmt,
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The files to check.
+    #[arg(value_name = "CONFIG", required = true)]
+    files: Vec<PathBuf>,
+    /// Also make one round of everything: results, request rate and number of series.
+    #[arg(long)]
+    probe: bool,
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// The gateway's configuration to read: nginx.conf.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Where to write; standard output without it. A file that exists is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct DiagnoseArgs {
+    /// The origin's URL.
+    #[arg(
+        value_name = "URL",
+        required_unless_present = "upstream",
+        conflicts_with = "upstream"
+    )]
+    url: Option<String>,
+    /// A URL of a gateway in front of it, outermost first; may be repeated.
+    #[arg(long, value_name = "URL[=NAME]", conflicts_with = "upstream")]
+    via: Vec<String>,
+    /// An upstream of the configuration file instead.
+    #[arg(long, value_name = "NAME")]
+    upstream: Option<String>,
+    /// The configuration `--upstream` is looked up in.
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        env = "BADGATEWAY_CONFIG_FILE",
+        default_value = "badgateway.yml"
+    )]
+    config_file: PathBuf,
+    /// Machine-readable output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    #[command(flatten)]
+    web: WebFlags,
+    #[command(flatten)]
+    log: LogFlags,
+}
+
+/// Runs the program and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => run::run(RunArgs {
+            urls: Vec::new(),
+            via: Vec::new(),
+            flags: cli.run,
+        }),
+        Some(Command::Run(args)) => run::run(args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Init(args)) => init::run(&args),
+        Some(Command::Diagnose(args)) => diagnose::run(&args),
+        Some(Command::Demo(args)) => demo::run(&args),
+    }
+}
+
+impl LogFlags {
+    fn install(&self) {
+        let level = match self.level {
+            Level::Debug => tracing::Level::DEBUG,
+            Level::Info => tracing::Level::INFO,
+            Level::Warn => tracing::Level::WARN,
+            Level::Error => tracing::Level::ERROR,
+        };
+        let format = match self.format {
+            Format::Logfmt => LogFormat::Logfmt,
+            Format::Json => LogFormat::Json,
+        };
+        crate::log::install(level, format);
+    }
+}
+
+/// One clear line, and the exit code of something that could not be done.
+fn fail(message: impl std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("badgateway: {message}");
+    ExitCode::from(code)
+}
+
+/// A runtime for the one-shot commands.
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the system gives a poll descriptor and a timer")
+        .block_on(future)
+}

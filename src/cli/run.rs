@@ -1,0 +1,113 @@
+//! `badgateway run`: the daemon in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
+
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::cli::{RunArgs, fail};
+use crate::config::Config;
+use crate::daemon::{self, Source};
+
+/// Loads, binds, runs. Exit 1 with one clear line for each thing that is wrong.
+pub fn run(args: RunArgs) -> ExitCode {
+    args.flags.log.install();
+    let source = match args.urls.is_empty() {
+        true => Source::File(args.flags.config_file),
+        false => Source::Urls {
+            urls: args.urls,
+            via: args.via,
+        },
+    };
+    match source.load() {
+        Ok(config) => serve(source, config, &args.flags.web.listen),
+        Err(problems) => {
+            eprintln!("{problems}");
+            if matches!(&source, Source::File(path) if !path.exists()) {
+                eprintln!("write one with badgateway init, or watch a URL without one: badgateway run URL");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the daemon with a loaded configuration.
+pub fn serve(source: Source, config: Config, listen: &[String]) -> ExitCode {
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_all()
+        .build()
+        .expect("the system gives threads and a poll descriptor");
+    let result = runtime.block_on(async {
+        let listeners = bind_all(listen).await?;
+        let (reload, reloads) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        tokio::spawn(signals(reload, stop.clone()));
+        daemon::run(source, config, listeners, reloads, stop)
+            .await
+            .map_err(|error| error.to_string())
+    });
+    // A page being written to a slow scraper is not worth waiting for.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => fail(message, 1),
+    }
+}
+
+/// Probing waits far more than it computes: more threads than this only hand work around.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(4)
+}
+
+async fn bind_all(addresses: &[String]) -> Result<Vec<TcpListener>, String> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.push(daemon::bind(address).await?);
+    }
+    Ok(listeners)
+}
+
+async fn signals(reload: mpsc::Sender<()>, stop: CancellationToken) {
+    let on = |kind| signal(kind).expect("these signals can be handled");
+    let mut hangup = on(SignalKind::hangup());
+    let mut terminate = on(SignalKind::terminate());
+    let mut interrupt = on(SignalKind::interrupt());
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                // A reload that is already waiting will see the newest file too.
+                let _ = reload.try_send(());
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    info!("stopping");
+    stop.cancel();
+    // A second signal does not wait for what is under way.
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    std::process::exit(130);
+}
+
+/// Each probe under way needs a descriptor; the usual soft limit of 1024 is far below the hard one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        let wanted = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+            tracing::warn!(%error, "cannot raise the limit of open files");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What surrounds the probing: logs, discovery, paging, storage, endpoints. Parsed and checked, plain data.
+//!
+//! Defaults are applied. [`super::unused`] says which of these this version does not act on yet.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+pub use super::url::PrivateUrl;
+use crate::upstream::Gateway;
+
+/// A gateway with everything its entry says.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    /// What the hops of this gateway refer to.
+    pub gateway: Arc<Gateway>,
+    /// The gateway's own configuration: limits may be read from it, its changes are shown.
+    pub config_file: Option<PathBuf>,
+    /// Where its requests are logged.
+    pub access_log: Option<Log>,
+    /// Where its errors are logged.
+    pub error_log: Option<Log>,
+    /// Where it sends its logs, when by syslog.
+    pub syslog: Option<SyslogListener>,
+    /// Requests set apart besides our own probes.
+    pub ignore: Ignore,
+    /// Which logged requests belong to which upstream; the first match wins.
+    pub routes: Vec<Route>,
+}
+
+/// One log of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Where its lines come from.
+    pub input: LogInput,
+    /// The gateway's own format string; the kind's default where `None`.
+    pub format: Option<String>,
+    /// What is wrapped around each line.
+    pub envelope: Envelope,
+    /// Where reading starts on first sight of a file.
+    pub from: ReadFrom,
+}
+
+/// Where lines come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogInput {
+    /// A file that is followed across rotation.
+    Path(PathBuf),
+    /// Whole files that appear, by pattern: `DIR/*.gz`.
+    Drop(String),
+    /// Batches posted to this address.
+    Http(SocketAddr),
+    /// Standard input.
+    Stdin,
+}
+
+/// What is wrapped around each line of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Envelope {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// The Kubernetes container runtime's: time, stream, tag.
+    Cri,
+    /// Docker's JSON file.
+    Docker,
+    /// A syslog header.
+    Syslog,
+}
+
+/// Where reading starts on first sight of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ReadFrom {
+    /// Only what is written from now on.
+    #[default]
+    End,
+    /// The whole file.
+    Start,
+}
+
+/// Where syslog is received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyslogListener {
+    /// UDP and TCP on this address.
+    Address(SocketAddr),
+    /// A unix datagram socket.
+    Unix(PathBuf),
+}
+
+/// Logged requests that are nobody's traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Ignore {
+    /// Beginnings of user agents.
+    pub user_agents: Vec<String>,
+    /// Clients.
+    pub addresses: Vec<IpNet>,
+}
+
+/// Which logged requests belong to an upstream: all that is stated must match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The host asked for.
+    pub host: Option<String>,
+    /// The beginning of the path.
+    pub path_prefix: Option<String>,
+    /// Names the gateway logs for the backend, cluster or service.
+    pub names: Vec<String>,
+    /// The upstream's name.
+    pub upstream: String,
+}
+
+/// The gateway's own health check, to be replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What it asks.
+    pub path: String,
+    /// How often.
+    pub interval: Duration,
+    /// How long it waits.
+    pub timeout: Duration,
+    /// Failures in a row until it takes a server out.
+    pub unhealthy_after: u32,
+    /// Successes in a row until it puts it back.
+    pub healthy_after: u32,
+}
+
+/// What an upstream says besides what is probed.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UpstreamExtras {
+    /// The gateway's health check.
+    pub health_check: Option<HealthCheck>,
+    /// The response header that names the running version.
+    pub version_header: Option<HeaderName>,
+    /// Paths whose content may be compared between hops.
+    pub stable_content: Vec<String>,
+}
+
+/// Where more upstreams come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    /// Files in Prometheus's file_sd format, by pattern; re-read on change.
+    File {
+        /// Paths or patterns, absolute.
+        patterns: Vec<String>,
+    },
+    /// Prometheus's http_sd format.
+    Http {
+        /// What is asked.
+        url: PrivateUrl,
+        /// How often.
+        refresh: Duration,
+    },
+    /// DNS records.
+    Dns {
+        /// The name asked for.
+        name: String,
+        /// The type of record.
+        record: RecordType,
+        /// The port of what A and AAAA records name.
+        port: Option<u16>,
+        /// How often.
+        refresh: Duration,
+    },
+}
+
+/// A type of DNS record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordType {
+    /// Host and port.
+    Srv,
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+}
+
+/// Direct paging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alertmanager {
+    /// Every one of them gets every alert.
+    pub urls: Vec<PrivateUrl>,
+    /// How long a verdict stands before it pages.
+    pub after: Duration,
+}
+
+/// What is kept across restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The directory.
+    pub path: PathBuf,
+    /// Bytes used at most.
+    pub max_size: u64,
+}
+
+/// `/health/{upstream}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct HealthEndpoint {
+    /// Whether all addresses may be called bad at once.
+    pub allow_all: bool,
+}
+
+/// HAProxy's agent check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentCheck {
+    /// Where it is asked.
+    pub listen: SocketAddr,
+}
+
+/// `/probe`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeEndpoint {
+    /// Off unless enabled.
+    pub enabled: bool,
+    /// What may be probed.
+    pub allow: Vec<Allow>,
+    /// Probes under way at once for it.
+    pub concurrency: usize,
+}
+
+/// One rule of what may be probed on request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allow {
+    /// A name, or `*.suffix`.
+    Host(String),
+    /// A network.
+    Network(IpNet),
+}

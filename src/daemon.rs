@@ -1,0 +1,260 @@
+//! Wires the parts together: configuration, engine, server, signals; starts and stops them in order.
+
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::build_info;
+use crate::clock;
+use crate::config::{self, Config, Problems};
+use crate::engine::{CannotProbe, Engine, UpstreamRun};
+use crate::history::{Bounds, History};
+use crate::metrics::{Build, Metrics};
+use crate::round::HopRun;
+use crate::server::{self, Failing, HopState, HopStatus, ReloadRequest, ServerState};
+
+/// Probes under way at the end are waited for this long.
+const GRACE: Duration = Duration::from_secs(5);
+/// Reloads asked for while one is running.
+const RELOAD_QUEUE: usize = 4;
+
+/// Where the configuration comes from, now and at each reload.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// URLs on the command line.
+    Urls {
+        /// Upstreams.
+        urls: Vec<String>,
+        /// Gateways in front of the one upstream.
+        via: Vec<String>,
+    },
+}
+
+impl Source {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn load(&self) -> Result<Config, Problems> {
+        match self {
+            Source::File(path) => config::load(path),
+            Source::Urls { urls, via } => config::from_urls(urls, via),
+        }
+    }
+}
+
+/// Why the daemon did not start or did not go on.
+#[derive(Debug)]
+pub enum DaemonError {
+    /// An upstream cannot be probed as configured.
+    CannotProbe(Vec<CannotProbe>),
+    /// A part that runs for as long as the daemon ended unasked.
+    Ended(&'static str),
+}
+
+impl std::fmt::Display for DaemonError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DaemonError::CannotProbe(problems) => {
+                let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
+            DaemonError::Ended(part) => write!(f, "the {part} ended unasked; please report this"),
+        }
+    }
+}
+
+/// Runs until `stop`. The caller binds the listeners and decides when to stop; signals are the caller's business,
+/// except that each message on `reload` is a reload asked for.
+///
+/// Order of stopping: no new rounds, rounds under way up to five seconds, then the server.
+///
+/// # Errors
+/// The first configuration cannot be probed, or a part ended unasked.
+pub async fn run(
+    source: Source,
+    config: Config,
+    listeners: Vec<TcpListener>,
+    mut reload: mpsc::Receiver<()>,
+    stop: CancellationToken,
+) -> Result<(), DaemonError> {
+    let metrics = Metrics::new(Build::of(build_info::VERSION, build_info::REVISION));
+    let history = Arc::new(Mutex::new(History::new(Bounds::default())));
+    let engine = Arc::new(Engine::new(metrics.clone(), history.clone()));
+    engine.apply(&config).map_err(DaemonError::CannotProbe)?;
+    let mut running = Running {
+        source,
+        engine: engine.clone(),
+        metrics: metrics.clone(),
+        history,
+        shown: Arc::default(),
+    };
+    running.adopted(&config);
+
+    let (stopping, is_stopping) = watch::channel(false);
+    let (ask_reload, mut asked) = mpsc::channel::<ReloadRequest>(RELOAD_QUEUE);
+    let state = running.server_state(ask_reload, is_stopping);
+    let mut servers = JoinSet::new();
+    let stop_server = CancellationToken::new();
+    for listener in listeners {
+        let address = listener
+            .local_addr()
+            .map(|address| address.to_string())
+            .unwrap_or_default();
+        servers.spawn(server::serve(
+            listener,
+            state.clone(),
+            stop_server.clone().cancelled_owned(),
+        ));
+        info!(address, version = build_info::VERSION, "listening");
+    }
+    let stop_engine = CancellationToken::new();
+    let mut rounds = tokio::spawn({
+        let (engine, stop) = (engine.clone(), stop_engine.clone());
+        async move { engine.run(stop).await }
+    });
+    let end = loop {
+        tokio::select! {
+            () = stop.cancelled() => break Ok(()),
+            Some(()) = reload.recv() => drop(running.reload()),
+            Some(answer) = asked.recv() => drop(answer.send(running.reload())),
+            _ = &mut rounds => break Err(DaemonError::Ended("scheduler")),
+            Some(_) = servers.join_next() => break Err(DaemonError::Ended("server")),
+        }
+    };
+    let _ = stopping.send(true);
+    stop_engine.cancel();
+    engine.finish(GRACE).await;
+    stop_server.cancel();
+    while servers.join_next().into_future().await.is_some() {}
+    info!("stopped");
+    end
+}
+
+/// What a reload needs.
+struct Running {
+    source: Source,
+    engine: Arc<Engine>,
+    metrics: Metrics,
+    history: Arc<Mutex<History>>,
+    shown: Arc<ArcSwap<String>>,
+}
+
+impl Running {
+    /// Loads the whole new configuration first; if it is not good, the old one keeps running.
+    fn reload(&mut self) -> Result<(), String> {
+        let result = match self.source.load() {
+            Err(problems) => Err(problems.to_string()),
+            Ok(config) => match self.engine.apply(&config) {
+                Err(problems) => Err(DaemonError::CannotProbe(problems).to_string()),
+                Ok(()) => {
+                    self.adopted(&config);
+                    Ok(())
+                }
+            },
+        };
+        match &result {
+            Ok(()) => info!("configuration reloaded"),
+            Err(problems) => {
+                self.metrics.config_reloaded(false, clock::now());
+                for problem in problems.lines() {
+                    error!(problem, "configuration not reloaded; the old one keeps running");
+                }
+            }
+        }
+        result
+    }
+
+    fn adopted(&mut self, config: &Config) {
+        self.metrics
+            .external_url(config.external_url.as_deref().unwrap_or_default());
+        self.metrics.config_reloaded(true, clock::now());
+        self.shown.store(Arc::new(config.shown.clone()));
+        let stays = |name: &str| config.upstreams.iter().any(|upstream| &*upstream.name == name);
+        self.history
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .retain_upstreams(stays);
+        for note in &config.unused {
+            warn!(note = %note, "not acted on by this version");
+        }
+    }
+
+    fn server_state(&self, reload: mpsc::Sender<ReloadRequest>, stopping: watch::Receiver<bool>) -> ServerState {
+        let engine = self.engine.clone();
+        ServerState {
+            metrics: self.metrics.clone(),
+            history: self.history.clone(),
+            hops: Arc::new(move || engine.upstreams().iter().flat_map(|run| hops_of(run)).collect()),
+            shown_config: self.shown.clone(),
+            reload,
+            stopping,
+            guarded: false,
+        }
+    }
+}
+
+fn hops_of(run: &UpstreamRun) -> Vec<HopStatus> {
+    let status = |hop: &Arc<HopRun>| HopStatus {
+        upstream: run.upstream.name.clone(),
+        hop: hop.hop.name.clone(),
+        user_view: hop.hop.user_view,
+        state: match hop.failing() {
+            Some(failing) => HopState::Failing(Failing {
+                cause: failing.cause,
+                wholly: failing.wholly,
+                since: failing.since,
+                evidence: Some(failing.evidence),
+            }),
+            None if hop.has_completed_a_round() => HopState::Healthy,
+            None => HopState::Pending,
+        },
+        addresses: hop.addresses(),
+    };
+    run.hops.iter().map(status).collect()
+}
+
+/// Binds one of `--web.listen-address`: `:10502`, `127.0.0.1:10502`, `[::1]:0`, `host:port`.
+///
+/// # Errors
+/// One line that names the address and what is wrong with it.
+pub async fn bind(address: &str) -> Result<TcpListener, String> {
+    let wanted = match address.strip_prefix(':') {
+        // As for other exporters, no host means every address of both families where there are both.
+        Some(port) => {
+            let port = port
+                .parse()
+                .map_err(|_| format!("{address:?} is no address to listen on; write :10502"))?;
+            let both = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
+            match TcpListener::bind(both).await {
+                Ok(listener) => return Ok(listener),
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => return Err(in_the_way(address, &error)),
+                Err(_) => format!("0.0.0.0:{port}"),
+            }
+        }
+        None => address.to_owned(),
+    };
+    TcpListener::bind(&wanted)
+        .await
+        .map_err(|error| in_the_way(address, &error))
+}
+
+fn in_the_way(address: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("{address} is in use by another program; choose another with --web.listen-address")
+        }
+        _ => format!("cannot listen on {address}: {error}"),
+    }
+}

@@ -1,0 +1,281 @@
+//! The probing part of the daemon: which hops exist, when each has its rounds, and how a reload replaces them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock;
+use crate::config::Config;
+use crate::history::History;
+use crate::metrics::Metrics;
+use crate::pace::Pace;
+use crate::probe::{Prepared, Prober};
+use crate::round::{Forward, HopRun, Shared};
+use crate::schedule::{Key, Schedule, stable_hash};
+use crate::upstream::Upstream;
+
+/// With nothing to do the scheduler still looks this often, so that a clock that was set is followed.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// An upstream with its hops under way.
+#[derive(Debug)]
+pub struct UpstreamRun {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Outermost first, the origin last.
+    pub hops: Vec<Arc<HopRun>>,
+}
+
+/// An upstream that cannot be probed as configured.
+#[derive(Debug)]
+pub struct CannotProbe {
+    /// Its name.
+    pub upstream: Arc<str>,
+    /// The hop.
+    pub hop: Arc<str>,
+    /// Why, and what would be right.
+    pub reason: String,
+}
+
+impl fmt::Display for CannotProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "upstream {:?}, hop {:?}: tls: {}",
+            self.upstream, self.hop, self.reason
+        )
+    }
+}
+
+/// Schedules rounds and runs them.
+#[derive(Debug)]
+pub struct Engine {
+    metrics: Metrics,
+    forward: Arc<Forward>,
+    upstreams: ArcSwap<Vec<Arc<UpstreamRun>>>,
+    table: Mutex<Table>,
+    changed: Notify,
+    rounds: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Table {
+    schedule: Schedule,
+    hops: HashMap<Key, Arc<HopRun>>,
+    shared: Arc<Shared>,
+    settings: (usize, u64),
+    next_key: Key,
+}
+
+impl Engine {
+    /// An engine without upstreams.
+    pub fn new(metrics: Metrics, history: Arc<Mutex<History>>) -> Self {
+        let forward = Arc::new(Forward::default());
+        let since_epoch = clock::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let table = Table {
+            schedule: Schedule::new(Instant::now(), since_epoch),
+            hops: HashMap::new(),
+            shared: Arc::new(Shared {
+                prober: Arc::new(Prober::new(0.0)),
+                slots: Arc::new(Semaphore::new(0)),
+                metrics: metrics.clone(),
+                history,
+                forward: forward.clone(),
+            }),
+            settings: (0, 0),
+            next_key: 0,
+        };
+        Engine {
+            metrics,
+            forward,
+            upstreams: ArcSwap::default(),
+            table: Mutex::new(table),
+            changed: Notify::new(),
+            rounds: TaskTracker::new(),
+        }
+    }
+
+    /// The upstreams as they are now.
+    pub fn upstreams(&self) -> Arc<Vec<Arc<UpstreamRun>>> {
+        self.upstreams.load_full()
+    }
+
+    /// Takes a configuration over. Upstreams that did not change keep their hops, state and schedule; those that did
+    /// begin anew; those that went are retired.
+    ///
+    /// # Errors
+    /// Every upstream whose TLS settings cannot be used; nothing is changed then.
+    pub fn apply(&self, config: &Config) -> Result<(), Vec<CannotProbe>> {
+        let before = self.upstreams.load_full();
+        let known: HashMap<&str, &Arc<UpstreamRun>> = before.iter().map(|run| (&*run.upstream.name, run)).collect();
+        let stays = |upstream: &Upstream| {
+            known
+                .get(&*upstream.name)
+                .filter(|run| run.upstream.fingerprint == upstream.fingerprint)
+                .copied()
+        };
+        let prepared = prepare(config.upstreams.iter().filter(|upstream| stays(upstream).is_none()))?;
+        self.metrics.configure(&config.upstreams);
+        let mut prepared = prepared.into_iter();
+        let mut table = self.table();
+        let after: Vec<_> = config
+            .upstreams
+            .iter()
+            .map(|upstream| match stays(upstream) {
+                Some(run) => run.clone(),
+                None => {
+                    let targets = prepared
+                        .next()
+                        .expect("one was prepared for each upstream that does not stay");
+                    Arc::new(self.begin(&mut table, upstream, targets))
+                }
+            })
+            .collect();
+        let kept: std::collections::HashSet<_> = after.iter().map(Arc::as_ptr).collect();
+        for hop in before
+            .iter()
+            .filter(|run| !kept.contains(&Arc::as_ptr(run)))
+            .flat_map(|run| &run.hops)
+        {
+            hop.retire();
+            table.schedule.remove(hop.key);
+            table.hops.remove(&hop.key);
+        }
+        table.adopt_settings(config);
+        drop(table);
+        self.upstreams.store(Arc::new(after));
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn begin(&self, table: &mut Table, upstream: &Arc<Upstream>, targets: Vec<Vec<Prepared>>) -> UpstreamRun {
+        let now = Instant::now();
+        let pace = Arc::new(Mutex::new(Pace::new(upstream.max_rate)));
+        let hops = upstream.hops.iter().zip(targets).map(|(hop, targets)| {
+            let key = table.next_key;
+            table.next_key += 1;
+            let metrics = self
+                .metrics
+                .hop(&upstream.name, &hop.name)
+                .expect("its series were just made");
+            let run = HopRun::new(key, upstream.clone(), hop.clone(), targets, metrics, pace.clone());
+            let run = Arc::new(run);
+            table.hops.insert(key, run.clone());
+            table
+                .schedule
+                .insert(key, upstream.interval, stable_hash(&[&upstream.name, &hop.name]), now);
+            run
+        });
+        UpstreamRun {
+            upstream: upstream.clone(),
+            hops: hops.collect(),
+        }
+    }
+
+    /// Runs rounds until stopped.
+    pub async fn run(&self, stop: CancellationToken) {
+        loop {
+            let next = self
+                .table()
+                .schedule
+                .next_due()
+                .unwrap_or_else(|| Instant::now() + IDLE);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                keys = self.forward.next() => self.bring_forward(&keys),
+                () = self.changed.notified() => {}
+                () = sleep_until(next) => self.begin_due_rounds(),
+            }
+        }
+    }
+
+    /// Waits for the rounds under way, at most this long; what is not done then is given up.
+    pub async fn finish(&self, grace: Duration) {
+        self.rounds.close();
+        let _ = tokio::time::timeout(grace, self.rounds.wait()).await;
+        for hop in self.upstreams.load().iter().flat_map(|run| &run.hops) {
+            hop.retire();
+        }
+    }
+
+    fn bring_forward(&self, keys: &[Key]) {
+        let (mut table, now) = (self.table(), Instant::now());
+        keys.iter().for_each(|key| table.schedule.bring_forward(*key, now));
+    }
+
+    fn begin_due_rounds(&self) {
+        let now = Instant::now();
+        let mut table = self.table();
+        while let Some(due) = table.schedule.pop(now) {
+            let Some(hop) = table.hops.get(&due.key) else { continue };
+            if !hop.begin() {
+                self.metrics.round_skipped();
+                continue;
+            }
+            let (hop, shared) = (hop.clone(), table.shared.clone());
+            self.rounds.spawn(async move {
+                shared.metrics.schedule_lag(due.at.elapsed());
+                hop.round(shared, due.at).await;
+            });
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Settings of the whole process; rounds under way keep those they began with.
+    fn adopt_settings(&mut self, config: &Config) {
+        let settings = (config.max_concurrent_probes, config.trace_sampled.to_bits());
+        if self.settings != settings {
+            self.settings = settings;
+            self.shared = Arc::new(Shared {
+                prober: Arc::new(Prober::new(config.trace_sampled)),
+                slots: Arc::new(Semaphore::new(config.max_concurrent_probes)),
+                ..(*self.shared).clone()
+            });
+        }
+    }
+}
+
+/// Prepares the targets of each hop of each upstream.
+fn prepare<'a>(
+    upstreams: impl Iterator<Item = &'a Arc<Upstream>>,
+) -> Result<Vec<Vec<Vec<Prepared>>>, Vec<CannotProbe>> {
+    let mut problems = Vec::new();
+    let prepared = upstreams
+        .map(|upstream| {
+            let of_hop = |hop: &Arc<crate::upstream::Hop>| {
+                let targets: Result<Vec<_>, _> = hop.targets.iter().cloned().map(Prepared::new).collect();
+                targets.map_err(|error| CannotProbe {
+                    upstream: upstream.name.clone(),
+                    hop: hop.name.clone(),
+                    reason: error.0,
+                })
+            };
+            let mut targets = Vec::new();
+            for result in upstream.hops.iter().map(of_hop) {
+                match result {
+                    Ok(of_hop) => targets.push(of_hop),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+            targets
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(prepared)
+    } else {
+        Err(problems)
+    }
+}

@@ -1,0 +1,26 @@
+//! AWS Application Load Balancer.
+//!
+//! Source: Elastic Load Balancing user guide (`load-balancer-troubleshooting`, `edit-load-balancer-attributes`).
+//! - Connect 10 s, TLS handshake 10 s, both fixed.
+//! - Idle timeout 60 s (1 to 4000) on both sides: between two reads, for the first byte, and for kept connections.
+//! - Response head 32 KB.
+//! - Targets' certificates are not verified.
+
+use super::{Kind, NONE, kib, secs};
+use crate::upstream::Limits;
+
+/// What is known of it.
+pub const KIND: Kind = Kind {
+    name: "aws_alb",
+    aliases: &["alb"],
+    limits: Limits {
+        connect: secs(10),
+        tls: secs(10),
+        first_byte: secs(60),
+        between_reads: secs(60),
+        idle: secs(60),
+        response_header: kib(32),
+        ..NONE
+    },
+    verifies_origin_certificate: false,
+};

@@ -1,0 +1,26 @@
+//! Varnish.
+//!
+//! Source: `include/tbl/params.h`.
+//! - `connect_timeout` 3.5 s, `first_byte_timeout` 60 s, `between_bytes_timeout` 60 s, `backend_idle_timeout` 60 s.
+//! - `http_resp_size` 32 KiB, the whole head.
+//! - Backends are reached in the clear (TLS is in the Enterprise version only).
+
+use std::time::Duration;
+
+use super::{Kind, NONE, kib, secs};
+use crate::upstream::Limits;
+
+/// What is known of it.
+pub const KIND: Kind = Kind {
+    name: "varnish",
+    aliases: &[],
+    limits: Limits {
+        connect: Some(Duration::from_millis(3500)),
+        first_byte: secs(60),
+        between_reads: secs(60),
+        idle: secs(60),
+        response_header: kib(32),
+        ..NONE
+    },
+    verifies_origin_certificate: true,
+};

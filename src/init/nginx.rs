@@ -1,0 +1,524 @@
+//! The syntax of nginx configuration: words, quotes, escapes, comments, blocks, includes. It knows no directive but `include`
+//! and that the bodies of Lua blocks are another language.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{Position, Problem};
+
+/// Blocks in blocks, and files in files.
+const MAX_DEPTH: usize = 32;
+/// Files read for one configuration.
+const MAX_FILES: usize = 2000;
+/// Bytes of all files together.
+const MAX_BYTES: usize = 16 << 20;
+
+/// One directive with where it stands.
+#[derive(Debug)]
+pub struct Directive {
+    /// Its first word.
+    pub name: String,
+    /// The other words, quotes and escapes undone.
+    pub args: Vec<String>,
+    /// What stands in braces behind it.
+    pub block: Option<Vec<Directive>>,
+    /// Where it stands.
+    pub file: Arc<str>,
+    /// From 1.
+    pub line: usize,
+}
+
+impl Directive {
+    /// The first argument.
+    pub fn first(&self) -> &str {
+        self.args.first().map_or("", String::as_str)
+    }
+
+    /// What stands in its braces.
+    pub fn inner(&self) -> &[Directive] {
+        self.block.as_deref().unwrap_or_default()
+    }
+}
+
+/// Files that a pattern names, each with its text, in order. An error is told in a comment.
+pub type Files<'a> = &'a dyn Fn(&Path) -> Result<Vec<(String, String)>, String>;
+
+/// The directives of a text, includes in place of their `include`.
+pub fn parse(text: &str, path: &str, files: Files<'_>) -> Result<Vec<Directive>, Problem> {
+    let base = Path::new(path).parent().map(Path::to_path_buf).unwrap_or_default();
+    let mut reader = Reader {
+        files,
+        base,
+        read: 0,
+        bytes: text.len(),
+    };
+    reader.file(text, path, 0)
+}
+
+struct Reader<'a> {
+    files: Files<'a>,
+    base: PathBuf,
+    read: usize,
+    bytes: usize,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, text: &str, path: &str, depth: usize) -> Result<Vec<Directive>, Problem> {
+        let mut tokens = Tokens::new(text, path);
+        let directives = self.block(&mut tokens, depth, 0)?;
+        match tokens.rest.is_empty() {
+            true => Ok(directives),
+            false => Err(tokens.problem("unexpected }, no block is open")),
+        }
+    }
+
+    /// Directives up to the closing brace or the end.
+    fn block(&mut self, tokens: &mut Tokens<'_>, depth: usize, level: usize) -> Result<Vec<Directive>, Problem> {
+        if depth + level > MAX_DEPTH {
+            return Err(tokens.problem("blocks or includes are nested too deep"));
+        }
+        let mut directives = Vec::new();
+        let mut words: Vec<String> = Vec::new();
+        let mut start = tokens.at;
+        loop {
+            tokens.skip_space();
+            let token = tokens.next()?;
+            match token {
+                Token::Word(word) => {
+                    if words.is_empty() {
+                        start = tokens.word_at;
+                    }
+                    words.push(word);
+                }
+                Token::Semicolon if words.is_empty() => return Err(tokens.problem("unexpected ;")),
+                Token::Semicolon if words[0] == "include" && words.len() == 2 => {
+                    let pattern = std::mem::take(&mut words).pop().unwrap_or_default();
+                    self.include(&pattern, tokens, start, depth + level + 1, &mut directives)?;
+                }
+                Token::Semicolon => directives.push(tokens.directive(std::mem::take(&mut words), None, start)),
+                Token::Open if words.is_empty() => return Err(tokens.problem("unexpected {")),
+                Token::Open if words[0].ends_with("_by_lua_block") => {
+                    tokens.skip_lua()?;
+                    directives.push(tokens.directive(std::mem::take(&mut words), Some(Vec::new()), start));
+                }
+                Token::Open => {
+                    let words = std::mem::take(&mut words);
+                    let inner = self.block(tokens, depth, level + 1)?;
+                    if !tokens.take('}') {
+                        return Err(tokens.problem("the block is not closed; } is missing"));
+                    }
+                    directives.push(tokens.directive(words, Some(inner), start));
+                }
+                Token::Close | Token::End if !words.is_empty() => {
+                    return Err(tokens.problem("the directive is not closed; ; is missing"));
+                }
+                Token::Close | Token::End => return Ok(directives),
+            }
+        }
+    }
+
+    fn include(
+        &mut self,
+        pattern: &str,
+        tokens: &Tokens<'_>,
+        start: Position,
+        depth: usize,
+        into: &mut Vec<Directive>,
+    ) -> Result<(), Problem> {
+        let failed =
+            |message: String| tokens.directive(vec!["include".into(), pattern.to_owned(), message], None, start);
+        match (self.files)(&self.base.join(pattern)) {
+            Err(message) => into.push(failed(message)),
+            Ok(found) => {
+                for (name, text) in found {
+                    self.read += 1;
+                    self.bytes += text.len();
+                    if self.read > MAX_FILES || self.bytes > MAX_BYTES {
+                        into.push(failed("left out: too many or too large files".into()));
+                        return Ok(());
+                    }
+                    into.extend(self.file(&text, &name, depth)?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+enum Token {
+    Word(String),
+    Semicolon,
+    Open,
+    Close,
+    End,
+}
+
+struct Tokens<'a> {
+    rest: &'a str,
+    file: Arc<str>,
+    at: Position,
+    word_at: Position,
+}
+
+impl<'a> Tokens<'a> {
+    fn new(text: &'a str, file: &str) -> Self {
+        let at = Position { line: 1, column: 1 };
+        Tokens {
+            rest: text.strip_prefix('\u{feff}').unwrap_or(text),
+            file: file.into(),
+            at,
+            word_at: at,
+        }
+    }
+
+    fn problem(&self, message: &str) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            line: self.at.line,
+            column: self.at.column,
+            path: String::new(),
+            message: message.into(),
+        }
+    }
+
+    fn directive(&self, mut words: Vec<String>, block: Option<Vec<Directive>>, start: Position) -> Directive {
+        let args = words.split_off(1);
+        Directive {
+            name: words.pop().unwrap_or_default(),
+            args,
+            block,
+            file: self.file.clone(),
+            line: start.line,
+        }
+    }
+
+    fn bump(&mut self) -> Option<char> {
+        let next = self.rest.chars().next()?;
+        self.rest = &self.rest[next.len_utf8()..];
+        match next {
+            '\n' => {
+                self.at.line += 1;
+                self.at.column = 1;
+            }
+            _ => self.at.column += 1,
+        }
+        Some(next)
+    }
+
+    fn take(&mut self, wanted: char) -> bool {
+        let there = self.rest.starts_with(wanted);
+        if there {
+            self.bump();
+        }
+        there
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(next) = self.rest.chars().next() {
+            match next {
+                '#' => while self.bump().is_some_and(|c| c != '\n') {},
+                next if next.is_whitespace() => {
+                    self.bump();
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// The next token. A closing brace is left in place, so that its block's opener takes it.
+    fn next(&mut self) -> Result<Token, Problem> {
+        self.word_at = self.at;
+        match self.rest.chars().next() {
+            None => Ok(Token::End),
+            Some('}') => Ok(Token::Close),
+            Some(';') => {
+                self.bump();
+                Ok(Token::Semicolon)
+            }
+            Some('{') => {
+                self.bump();
+                Ok(Token::Open)
+            }
+            Some(quote @ ('"' | '\'')) => self.quoted(quote),
+            Some(_) => Ok(self.word()),
+        }
+    }
+
+    fn quoted(&mut self, quote: char) -> Result<Token, Problem> {
+        let open = self.problem("the quote is not closed");
+        self.bump();
+        let mut word = String::new();
+        loop {
+            match self.bump() {
+                None => return Err(open),
+                Some(c) if c == quote => return Ok(Token::Word(word)),
+                Some('\\') => self.escape(&mut word),
+                Some(c) => word.push(c),
+            }
+        }
+    }
+
+    fn word(&mut self) -> Token {
+        let mut word = String::new();
+        while let Some(next) = self.rest.chars().next() {
+            match next {
+                '{' if word.ends_with('$') => {
+                    while let Some(c) = self.bump() {
+                        word.push(c);
+                        if c == '}' || c == '\n' {
+                            break;
+                        }
+                    }
+                }
+                ';' | '{' => break,
+                next if next.is_whitespace() => break,
+                '\\' => {
+                    self.bump();
+                    self.escape(&mut word);
+                }
+                _ => {
+                    self.bump();
+                    word.push(next);
+                }
+            }
+        }
+        Token::Word(word)
+    }
+
+    /// nginx undoes these escapes and keeps every other backslash, as expressions need it.
+    fn escape(&mut self, word: &mut String) {
+        match self.bump() {
+            Some(c @ ('"' | '\'' | '\\')) => word.push(c),
+            Some('t') => word.push('\t'),
+            Some('r') => word.push('\r'),
+            Some('n') => word.push('\n'),
+            Some(c) => word.extend(['\\', c]),
+            None => word.push('\\'),
+        }
+    }
+
+    /// Skips to the brace that closes a Lua block; strings and comments of Lua may hold braces.
+    fn skip_lua(&mut self) -> Result<(), Problem> {
+        let open = self.problem("the Lua block is not closed; } is missing");
+        let mut depth = 1;
+        while let Some(c) = self.bump() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                '"' | '\'' => {
+                    while let Some(inner) = self.bump() {
+                        match inner {
+                            '\\' => drop(self.bump()),
+                            inner if inner == c || inner == '\n' => break,
+                            _ => {}
+                        }
+                    }
+                }
+                '-' if self.rest.starts_with('-') => while self.bump().is_some_and(|c| c != '\n') {},
+                _ => {}
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+        Err(open)
+    }
+}
+
+/// The files of the system that a pattern names: `*`, `?` and `[…]` as in a shell, in any part of the path.
+pub fn files(pattern: &Path) -> Result<Vec<(String, String)>, String> {
+    let mut paths = vec![PathBuf::new()];
+    let mut is_pattern = false;
+    for part in pattern.components() {
+        let text = part.as_os_str().to_string_lossy();
+        if !text.contains(['*', '?', '[']) {
+            paths.iter_mut().for_each(|path| path.push(part));
+            continue;
+        }
+        is_pattern = true;
+        let mut next: Vec<PathBuf> = paths.iter().flat_map(|directory| matching(directory, &text)).collect();
+        next.sort();
+        next.truncate(MAX_FILES);
+        paths = next;
+    }
+    let read = |path: PathBuf| {
+        let name = path.display().to_string();
+        match fs::metadata(&path) {
+            Ok(about) if !about.is_file() => Err(format!("{name} is not a file")),
+            Ok(about) if about.len() > MAX_BYTES as u64 => Err(format!("{name} is too large")),
+            Err(error) => Err(format!("{name}: {error}")),
+            Ok(_) => match fs::read(&path) {
+                Ok(bytes) => Ok((name, String::from_utf8_lossy(&bytes).into_owned())),
+                Err(error) => Err(format!("{name}: {error}")),
+            },
+        }
+    };
+    match is_pattern {
+        // A pattern may match directories and broken links; nginx would fail on them, we need not.
+        true => Ok(paths.into_iter().filter_map(|path| read(path).ok()).collect()),
+        false => paths.into_iter().map(read).collect(),
+    }
+}
+
+fn matching(directory: &Path, pattern: &str) -> Vec<PathBuf> {
+    let shown = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
+    let Ok(entries) = fs::read_dir(shown) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            !name.starts_with('.') && glob(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>())
+        })
+        .map(|entry| directory.join(entry.file_name()))
+        .collect()
+}
+
+/// A shell pattern against a name. Backtracks to the last star only, so it takes no more than length times length steps.
+fn glob(pattern: &[char], name: &[char]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        let step = pattern.get(p).and_then(|c| match c {
+            '*' => None,
+            '?' => Some(1),
+            '[' => set(&pattern[p..], name[n]),
+            c => (*c == name[n]).then_some(1),
+        });
+        match (step, pattern.get(p), star) {
+            (Some(length), _, _) => (p, n) = (p + length, n + 1),
+            (None, Some('*'), _) => {
+                star = Some((p + 1, n));
+                p += 1;
+            }
+            (None, _, Some((after, from))) => {
+                star = Some((after, from + 1));
+                (p, n) = (after, from + 1);
+            }
+            (None, _, None) => return false,
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// The length of `[…]` at the start of a pattern when it takes this character.
+fn set(pattern: &[char], c: char) -> Option<usize> {
+    let end = pattern.iter().skip(2).position(|c| *c == ']')? + 2;
+    let inner = &pattern[1..end];
+    let (negated, inner) = match inner {
+        ['!' | '^', rest @ ..] => (true, rest),
+        inner => (false, inner),
+    };
+    let mut found = false;
+    let mut at = 0;
+    while at < inner.len() {
+        match inner[at..] {
+            [low, '-', high, ..] => {
+                found |= (low..=high).contains(&c);
+                at += 3;
+            }
+            [one, ..] => {
+                found |= one == c;
+                at += 1;
+            }
+            [] => break,
+        }
+    }
+    (found != negated).then_some(end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(directives: &[Directive]) -> String {
+        let one = |directive: &Directive| {
+            let words = std::iter::once(&directive.name).chain(&directive.args);
+            let words: Vec<String> = words.map(|word| format!("<{word}>")).collect();
+            match &directive.block {
+                Some(inner) => format!("{}{{{}}}", words.concat(), tree(inner)),
+                None => format!("{};", words.concat()),
+            }
+        };
+        directives.iter().map(one).collect()
+    }
+
+    fn none(_: &Path) -> Result<Vec<(String, String)>, String> {
+        Err("gone".into())
+    }
+
+    #[test]
+    fn words_quotes_blocks_and_comments() {
+        for (text, expected) in [
+            ("a b; # c\nd 'e f' \"g\\\"h\";", "<a><b>;<d><e f><g\"h>;"),
+            ("http { server { listen 80; } }", "<http>{<server>{<listen><80>;}}"),
+            ("location ~ \\.php$ { x ${y}z; }", "<location><~><\\.php$>{<x><${y}z>;}"),
+            (
+                "map $a $b { default x; ~^/(?<n>.*)$ $n; '' y; }",
+                "<map><$a><$b>{<default><x>;<~^/(?<n>.*)$><$n>;<><y>;}",
+            ),
+            (
+                "content_by_lua_block { if x then y({'}'}) end -- }\n }",
+                "<content_by_lua_block>{}",
+            ),
+            ("a#b c;", "<a#b><c>;"),
+            ("include x;", "<include><x><gone>;"),
+            ("", ""),
+        ] {
+            let found = parse(text, "nginx.conf", &none).unwrap_or_else(|problem| panic!("{text}: {problem}"));
+            assert_eq!(tree(&found), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_broken_is_said_with_its_place() {
+        for (text, expected) in [
+            ("http {\n", "n.conf:2:1: the block is not closed"),
+            ("a;\n}", "n.conf:2:1: unexpected }"),
+            ("a", "n.conf:1:2: the directive is not closed"),
+            ("a 'b", "n.conf:1:3: the quote is not closed"),
+            (";", "unexpected ;"),
+            ("{", "unexpected {"),
+        ] {
+            let problem = parse(text, "n.conf", &none).unwrap_err().to_string();
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
+        let deep = "a {".repeat(5000);
+        assert!(
+            parse(&deep, "n.conf", &none)
+                .unwrap_err()
+                .to_string()
+                .contains("too deep")
+        );
+        let itself = |_: &Path| Ok(vec![("n.conf".to_owned(), "include n.conf;".to_owned())]);
+        assert!(
+            parse("include n.conf;", "n.conf", &itself)
+                .unwrap_err()
+                .to_string()
+                .contains("too deep")
+        );
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("*.conf", "a.conf", true),
+            ("*.conf", "a.conf.bak", false),
+            ("a?c*", "abcd", true),
+            ("[a-c]x", "bx", true),
+            ("[!a-c]x", "bx", false),
+            ("*a*b*c", "xxaxxbxxc", true),
+            ("", "", true),
+        ] {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            assert_eq!(glob(&chars(pattern), &chars(name)), expected, "{pattern} {name}");
+        }
+    }
+}

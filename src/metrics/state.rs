@@ -1,0 +1,335 @@
+//! What one hop has counted, and the rules by which a finding or a round changes it. No label, no lock, no clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::shape::{PROBED_LIMITS, Shape};
+use super::values::{Codes, Exemplar, Histogram, Largest, Ratio, SLOW, Total};
+use crate::cause::Cause;
+use crate::clock;
+use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Purpose, RoundSummary};
+use crate::observation::{
+    Address, AnswerSource, CertificateProblem, End, HttpFault, Observation, OwnLimit, Resolution, TlsFault,
+};
+use crate::upstream::{LimitKind, Limits};
+
+/// The extra purposes with a series, in the order of their table.
+pub(super) const EXTRA_PURPOSES: [Purpose; 3] = [Purpose::Confirm, Purpose::Recheck, Purpose::StaleAddress];
+
+/// Everything one hop has counted. A failed resolution, a refused connection and an invalid response are rows of
+/// `failures`; the first-byte phase is the first histogram: what two families share is kept once.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) shape: Shape,
+    pub(super) probes: u64,
+    pub(super) failures: [u64; Cause::ALL.len()],
+    pub(super) bad_gateways: u64,
+    pub(super) ratio: Ratio,
+    pub(super) codes: Codes,
+    pub(super) first_byte: Histogram,
+    pub(super) total: Histogram,
+    pub(super) dns: Total,
+    pub(super) connect: Total,
+    pub(super) tls: Total,
+    pub(super) body: Total,
+    pub(super) extra: [u64; EXTRA_PURPOSES.len()],
+    pub(super) transient: u64,
+    pub(super) aborted: [u64; OwnLimit::ALL.len()],
+    pub(super) near: [u64; PROBED_LIMITS.len()],
+    pub(super) header_bytes: Largest,
+    pub(super) body_bytes: Largest,
+    pub(super) tls_session: Option<(&'static str, &'static str)>,
+    pub(super) rounds: u64,
+    pub(super) rounds_failed: u64,
+    /// Seconds since the epoch.
+    pub(super) last_round: Option<f64>,
+    pub(super) addresses: Option<AddressCounts>,
+    pub(super) dns_addresses: Option<usize>,
+    pub(super) dns_ttl: Option<Duration>,
+    pub(super) dns_changes: u64,
+    /// Sorted by address.
+    pub(super) places: Vec<Place>,
+}
+
+/// What is known of one address.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// `None` stands for a name that gives no address.
+    pub(super) address: Option<Address>,
+    /// The label value.
+    pub(super) text: Arc<str>,
+    /// The last confirmed result of each path.
+    pub(super) paths: Vec<(Arc<str>, Confirmed)>,
+    /// Seconds since the epoch.
+    pub(super) certificate_expiry: Option<i64>,
+    pub(super) certificate_problem: Option<CertificateProblem>,
+}
+
+impl State {
+    pub(super) fn new(shape: Shape) -> State {
+        State {
+            shape,
+            probes: 0,
+            failures: [0; Cause::ALL.len()],
+            bad_gateways: 0,
+            ratio: Ratio::default(),
+            codes: Codes::default(),
+            first_byte: Histogram::default(),
+            total: Histogram::default(),
+            dns: Total::default(),
+            connect: Total::default(),
+            tls: Total::default(),
+            body: Total::default(),
+            extra: [0; EXTRA_PURPOSES.len()],
+            transient: 0,
+            aborted: [0; OwnLimit::ALL.len()],
+            near: [0; PROBED_LIMITS.len()],
+            header_bytes: Largest::default(),
+            body_bytes: Largest::default(),
+            tls_session: None,
+            rounds: 0,
+            rounds_failed: 0,
+            last_round: None,
+            addresses: None,
+            dns_addresses: None,
+            dns_ttl: None,
+            dns_changes: 0,
+            places: Vec::new(),
+        }
+    }
+
+    /// Takes a changed configuration over: counters go on, what was known of single addresses and answers is forgotten,
+    /// because it may speak of other servers now.
+    pub(super) fn reshape(&mut self, shape: Shape) {
+        self.shape = shape;
+        self.places = Vec::new();
+        self.addresses = None;
+        self.dns_addresses = None;
+        self.dns_ttl = None;
+        self.tls_session = None;
+    }
+
+    /// Counts a finding; returns how many values of it found no series of their own.
+    pub(super) fn record(&mut self, finding: &Finding) -> u64 {
+        if finding.purpose != Purpose::Scheduled {
+            self.record_extra(finding);
+            return 0;
+        }
+        match finding.outcome {
+            Outcome::Skipped => return 0,
+            Outcome::Aborted(limit) => {
+                self.aborted[OwnLimit::ALL.iter().position(|known| *known == limit).unwrap_or(0)] += 1;
+                return 0;
+            }
+            Outcome::Failure(cause) => self.failures[cause.index()] += 1,
+            Outcome::Success => {}
+        }
+        self.probes += 1;
+        let at = clock::since_epoch(finding.at).as_secs();
+        let cause = finding.outcome.cause();
+        let status = finding
+            .observation()
+            .and_then(|seen| seen.head())
+            .map(|head| head.status);
+        let bad_gateway = status == Some(502) || cause == Some(Cause::DisguisedBadGateway);
+        self.bad_gateways += u64::from(bad_gateway);
+        self.ratio.count(at, bad_gateway);
+        let mut dropped = status.is_some_and(|status| !self.codes.count(status)) as u64;
+        if let Some(seen) = finding.observation() {
+            self.record_times(seen, cause.is_some());
+            self.record_sizes(seen, at);
+            self.record_near(seen, cause);
+            dropped += u64::from(!self.record_tls(seen));
+        }
+        dropped
+    }
+
+    /// An extra probe that was not prevented.
+    fn record_extra(&mut self, finding: &Finding) {
+        let made = matches!(finding.outcome, Outcome::Success | Outcome::Failure(_));
+        let purpose = EXTRA_PURPOSES.iter().position(|purpose| *purpose == finding.purpose);
+        if let (true, Some(purpose)) = (made, purpose) {
+            self.extra[purpose] += 1;
+        }
+    }
+
+    fn record_times(&mut self, seen: &Observation, failed: bool) {
+        let times = &seen.timings;
+        self.connect.add(times.connect);
+        self.tls.add(times.tls);
+        self.body.add(times.body);
+        let exemplar = |value: Duration| {
+            (failed || value >= SLOW).then(|| {
+                Box::new(Exemplar {
+                    trace: seen.trace,
+                    value,
+                    at: clock::seconds(seen.at),
+                })
+            })
+        };
+        for (histogram, value) in [
+            (&mut self.first_byte, times.first_byte),
+            (&mut self.total, Some(times.total)),
+        ] {
+            if let Some(value) = value {
+                histogram.observe(value);
+                histogram.exemplar = exemplar(value).or(histogram.exemplar.take());
+            }
+        }
+    }
+
+    fn record_sizes(&mut self, seen: &Observation, at: u64) {
+        if let Some(head) = seen.head() {
+            self.header_bytes.see(at, head.bytes);
+        }
+        if let Some(bytes) = body_bytes(seen) {
+            self.body_bytes.see(at, bytes);
+        }
+    }
+
+    fn record_near(&mut self, seen: &Observation, cause: Option<Cause>) {
+        for (count, kind) in self.near.iter_mut().zip(PROBED_LIMITS) {
+            *count += u64::from(is_near(&self.shape.hop.limits, kind, seen, cause));
+        }
+    }
+
+    /// Keeps what the handshake showed; false where there was no place for another address.
+    fn record_tls(&mut self, seen: &Observation) -> bool {
+        let Some(facts) = &seen.tls else { return true };
+        if let (Some(version), Some(cipher)) = (facts.version, facts.cipher) {
+            self.tls_session = Some((version, cipher));
+        }
+        let Some(expiry) = facts.chain.earliest_expiry() else {
+            return true;
+        };
+        let refused = matches!(seen.end, End::Tls(TlsFault::Certificate(_)));
+        let Some(place) = self.place(Some(&seen.address)) else {
+            return false;
+        };
+        place.certificate_expiry = Some(expiry);
+        place.certificate_problem = facts.problem.filter(|_| !refused);
+        true
+    }
+
+    /// The finished DNS phase of a round, where a name was really asked for.
+    pub(super) fn resolved(&mut self, resolution: &Resolution) {
+        let asked = matches!(resolution.source, AnswerSource::HostsFile | AnswerSource::Resolver(_));
+        self.dns
+            .add((asked && resolution.result.is_ok()).then_some(resolution.elapsed));
+    }
+
+    pub(super) fn round(&mut self, round: &RoundSummary) {
+        self.addresses = Some(round.addresses);
+        self.dns_addresses = Some(round.dns_addresses);
+        self.dns_ttl = round.dns_ttl;
+        self.dns_changes += u64::from(round.dns_changed);
+        if round.judged {
+            self.rounds += 1;
+            self.rounds_failed += u64::from(round.failed_wholly);
+            self.last_round = Some(clock::seconds(round.at));
+        }
+    }
+
+    /// Keeps a confirmed result; false where there was no place for another address.
+    pub(super) fn confirmed(&mut self, address: Option<&Address>, path: &str, confirmed: Confirmed) -> bool {
+        // The configuration holds the path already.
+        let requests = self.shape.hop.targets.iter().flat_map(|target| &target.requests);
+        let label = requests
+            .map(|request| &request.label)
+            .find(|label| ***label == *path)
+            .cloned();
+        let Some(place) = self.place(address) else { return false };
+        match place.paths.iter_mut().find(|(known, _)| **known == *path) {
+            Some((_, result)) => *result = confirmed,
+            None => {
+                place.paths.reserve_exact(1);
+                place.paths.push((label.unwrap_or_else(|| path.into()), confirmed));
+            }
+        }
+        true
+    }
+
+    /// Forgets one path of an address, and with its last path the address.
+    pub(super) fn forget(&mut self, address: Option<&Address>, path: &str) {
+        for place in self.places.iter_mut().filter(|place| place.address.as_ref() == address) {
+            place.paths.retain(|(known, _)| **known != *path);
+        }
+        self.places
+            .retain(|place| place.address.as_ref() != address || !place.paths.is_empty());
+    }
+
+    fn place(&mut self, address: Option<&Address>) -> Option<&mut Place> {
+        let at = match self
+            .places
+            .binary_search_by(|place| place.address.as_ref().cmp(&address))
+        {
+            Ok(at) => at,
+            Err(_) if self.places.len() >= self.shape.max_addresses => return None,
+            Err(at) => {
+                self.places.reserve_exact(1);
+                self.places.insert(at, Place::new(address));
+                at
+            }
+        };
+        self.places.get_mut(at)
+    }
+}
+
+impl Place {
+    fn new(address: Option<&Address>) -> Place {
+        Place {
+            address: address.cloned(),
+            text: address.map(ToString::to_string).unwrap_or_default().into(),
+            paths: Vec::new(),
+            certificate_expiry: None,
+            certificate_problem: None,
+        }
+    }
+}
+
+/// Body bytes read, where a head came.
+fn body_bytes(seen: &Observation) -> Option<u64> {
+    match &seen.end {
+        End::Response(response) => Some(response.body_bytes),
+        End::Http(failure) => failure.head.as_ref().map(|_| failure.body_bytes),
+        _ => None,
+    }
+}
+
+/// True where the probe reached 80 % of that limit, or was still waiting in that phase when it had passed them.
+fn is_near(limits: &Limits, kind: LimitKind, seen: &Observation, cause: Option<Cause>) -> bool {
+    if let Some(limit) = limits.size(kind) {
+        return size_of(kind, seen).is_some_and(|size| size.saturating_mul(5) >= limit.saturating_mul(4));
+    }
+    match (limits.time(kind), time_of(kind, seen, cause)) {
+        (Some(limit), Some(time)) => time.as_nanos() * 5 >= limit.as_nanos() * 4,
+        _ => false,
+    }
+}
+
+/// The size a limit is compared with. A head over our own cap is over every gateway's buffer.
+fn size_of(kind: LimitKind, seen: &Observation) -> Option<u64> {
+    match (kind, &seen.end) {
+        (LimitKind::ResponseHeader, End::Http(failure)) if failure.fault == HttpFault::HeadTooLarge => Some(u64::MAX),
+        (LimitKind::ResponseHeader, _) => seen.head().map(|head| head.bytes),
+        (LimitKind::ResponseBody, _) => body_bytes(seen),
+        _ => None,
+    }
+}
+
+/// The time a limit is compared with: that of the phase, or how long the probe had waited in it when it gave up.
+fn time_of(kind: LimitKind, seen: &Observation, cause: Option<Cause>) -> Option<Duration> {
+    let times = &seen.timings;
+    let waited = times
+        .total
+        .saturating_sub(times.connect.unwrap_or_default())
+        .saturating_sub(times.tls.unwrap_or_default());
+    let gave_up = |timeout: Cause| (cause == Some(timeout)).then_some(waited);
+    match kind {
+        LimitKind::Connect => times.connect.or(gave_up(Cause::ConnectTimeout)),
+        LimitKind::Tls => times.tls.or(gave_up(Cause::TlsTimeout)),
+        LimitKind::FirstByte => times.first_byte.or(gave_up(Cause::ResponseTimeout)),
+        LimitKind::Total => Some(times.total),
+        _ => None,
+    }
+}

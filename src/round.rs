@@ -1,0 +1,810 @@
+//! One pass over a hop: resolve once, probe its addresses and paths, judge, confirm what failed, look again.
+//!
+//! First attempts make the round; confirmations and rechecks run beside the schedule and count apart.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, info, warn};
+
+use crate::cause::Cause;
+use crate::classify::{classify, classify_resolution, unexpected};
+use crate::clock;
+use crate::confirmation::{Attempt, Change, Place, Recheck, Status};
+use crate::evidence;
+use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Purpose, RoundSummary, Seen};
+use crate::history::{History, Record};
+use crate::metrics::{HopMetrics, Metrics};
+use crate::observation::{Address, Observation, OwnLimit, Resolution};
+use crate::pace::Pace;
+use crate::probe::{Prepared, Prober};
+use crate::schedule::Key;
+use crate::upstream::{AddressChoice, Hop, Host, Request, Target, Upstream};
+
+/// Last known addresses are still probed for this long while their name does not resolve (design, section 4).
+const STALE_ADDRESS_FOR: Duration = Duration::from_secs(600);
+
+/// What the rounds of all hops share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Makes the probes.
+    pub prober: Arc<Prober>,
+    /// One permit per probe under way.
+    pub slots: Arc<Semaphore>,
+    /// Where findings are counted.
+    pub metrics: Metrics,
+    /// Where findings are kept.
+    pub history: Arc<Mutex<History>>,
+    /// Asks for a round at once.
+    pub forward: Arc<Forward>,
+}
+
+/// Hops whose next round is to come at once.
+#[derive(Debug, Default)]
+pub struct Forward {
+    keys: Mutex<Vec<Key>>,
+    added: Notify,
+}
+
+impl Forward {
+    fn add(&self, key: Key) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+        self.added.notify_one();
+    }
+
+    /// Waits for the next ones.
+    pub async fn next(&self) -> Vec<Key> {
+        self.added.notified().await;
+        std::mem::take(&mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What one hop needs from round to round.
+#[derive(Debug)]
+pub struct HopRun {
+    /// Its number in the schedule.
+    pub key: Key,
+    /// The upstream it belongs to.
+    pub upstream: Arc<Upstream>,
+    /// The hop.
+    pub hop: Arc<Hop>,
+    targets: Vec<Prepared>,
+    metrics: Arc<HopMetrics>,
+    pace: Arc<Mutex<Pace>>,
+    state: Mutex<State>,
+    running: AtomicBool,
+    rechecking: AtomicBool,
+    retired: AtomicBool,
+    next_address: AtomicUsize,
+}
+
+/// What one hop remembers.
+#[derive(Debug, Default)]
+struct State {
+    status: Status,
+    /// Addresses each target's name gave last, and when.
+    known: HashMap<usize, (Instant, Vec<Address>)>,
+    last_addresses: Option<BTreeSet<Address>>,
+    skipped: BTreeSet<Address>,
+    unprobed: usize,
+    first_round_done: bool,
+    forwarded: bool,
+    /// Since when the hop fails, and what was seen then.
+    failing: Option<(SystemTime, Arc<str>)>,
+}
+
+/// What is confirmed failing at a hop.
+#[derive(Clone, Debug)]
+pub struct HopFailing {
+    /// Why; of several causes the one most places have.
+    pub cause: Cause,
+    /// Nothing of the hop is known to be well.
+    pub wholly: bool,
+    /// When that began.
+    pub since: SystemTime,
+    /// What was seen then.
+    pub evidence: Arc<str>,
+}
+
+/// One request to be made in a round.
+#[derive(Clone, Debug)]
+struct Work {
+    target: usize,
+    request: usize,
+    address: Address,
+}
+
+impl HopRun {
+    /// A hop of which nothing is known yet. `targets` are those of the hop, prepared.
+    pub fn new(
+        key: Key,
+        upstream: Arc<Upstream>,
+        hop: Arc<Hop>,
+        targets: Vec<Prepared>,
+        metrics: Arc<HopMetrics>,
+        pace: Arc<Mutex<Pace>>,
+    ) -> Self {
+        HopRun {
+            key,
+            upstream,
+            hop,
+            targets,
+            metrics,
+            pace,
+            state: Mutex::default(),
+            running: AtomicBool::new(false),
+            rechecking: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            next_address: AtomicUsize::new(0),
+        }
+    }
+
+    /// No more rounds: what is still under way counts as cancelled.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// True once a whole round is done.
+    pub fn has_completed_a_round(&self) -> bool {
+        self.state().first_round_done
+    }
+
+    /// Addresses by state.
+    pub fn addresses(&self) -> AddressCounts {
+        self.state().count_addresses()
+    }
+
+    /// What is confirmed failing, if anything is.
+    pub fn failing(&self) -> Option<HopFailing> {
+        let state = self.state();
+        let (since, evidence) = state.failing.clone()?;
+        let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
+        for cause in state.status.believed().filter_map(|(_, believed)| believed.cause()) {
+            *causes.entry(cause).or_default() += 1;
+        }
+        // Of several the most frequent, of equally frequent the one of the earliest phase.
+        let (cause, _) = causes.into_iter().rev().max_by_key(|(_, count)| *count)?;
+        let wholly = !state
+            .status
+            .believed()
+            .any(|(_, believed)| believed == Confirmed::Healthy);
+        Some(HopFailing {
+            cause,
+            wholly,
+            since,
+            evidence,
+        })
+    }
+
+    /// Marks a round as begun; false while the one before still runs.
+    pub fn begin(&self) -> bool {
+        !self.running.swap(true, Ordering::AcqRel)
+    }
+
+    /// The round begun before. Its end, also by a panic, makes room for the next.
+    pub async fn round(self: Arc<Self>, shared: Arc<Shared>, due: Instant) {
+        let running = Running {
+            hop: &self,
+            metrics: &shared.metrics,
+        };
+        let not_after = due + self.upstream.interval;
+        let resolutions = self.resolve_all(&shared).await;
+        let mut findings = self.judge_names(&resolutions);
+        findings.iter().for_each(|(_, finding)| self.record(&shared, finding));
+        let chosen = self.choose(&resolutions);
+        findings.extend(
+            self.probe_all(&shared, &chosen.work, Purpose::Scheduled, not_after)
+                .await,
+        );
+        if self.retired.load(Ordering::Relaxed) {
+            return;
+        }
+        self.finish_round(&shared, &resolutions, chosen, findings);
+        drop(running);
+    }
+
+    async fn resolve_all(&self, shared: &Shared) -> Vec<Arc<Resolution>> {
+        let resolve = async |target: &Prepared| Arc::new(shared.prober.resolve(&target.target).await);
+        let resolutions = match self.targets.as_slice() {
+            [one] => vec![resolve(one).await],
+            many => join_all(many.iter().map(resolve)).await,
+        };
+        for (target, resolution) in self.targets.iter().zip(&resolutions) {
+            if matches!(target.target.host, Host::Name(_)) {
+                self.metrics.resolved(resolution);
+                debug!(upstream = %self.upstream.name, hop = %self.hop.name, evidence = evidence::of_resolution(resolution), "resolved");
+            }
+        }
+        resolutions
+    }
+
+    /// Findings of names that give no address, and of addresses a name must not give.
+    fn judge_names(&self, resolutions: &[Arc<Resolution>]) -> Vec<(Place, Finding)> {
+        let mut findings = Vec::new();
+        for (index, (target, resolution)) in self.targets.iter().zip(resolutions).enumerate() {
+            let seen = || Seen::Resolution(resolution.clone());
+            match classify_resolution(resolution) {
+                Outcome::Success => {
+                    let outside = unexpected_of(&target.target, resolution);
+                    findings.extend(outside.map(|address| {
+                        let outcome = Outcome::Failure(Cause::DnsUnexpectedAddress);
+                        self.finding(index, Some(address), None, Purpose::Scheduled, outcome, seen())
+                    }));
+                }
+                outcome => findings.push(self.finding(index, None, None, Purpose::Scheduled, outcome, seen())),
+            }
+        }
+        findings
+    }
+
+    /// The requests of this round: every address, or the next one, times every path.
+    fn choose(&self, resolutions: &[Arc<Resolution>]) -> Chosen {
+        let mut chosen = Chosen::default();
+        for (index, (target, resolution)) in self.targets.iter().zip(resolutions).enumerate() {
+            let target = &target.target;
+            let mut addresses = addresses_of(target, resolution);
+            chosen.present.extend(addresses.iter().cloned());
+            chosen.present.extend(unexpected_of(target, resolution));
+            let all = addresses.len();
+            if target.addresses == AddressChoice::One && all > 1 {
+                let next = self.next_address.fetch_add(1, Ordering::Relaxed) % all;
+                addresses = vec![addresses.swap_remove(next)];
+            }
+            addresses.truncate(target.max_addresses);
+            chosen.unprobed += all - addresses.len();
+            for address in addresses {
+                let works = (0..target.requests.len()).map(|request| Work {
+                    target: index,
+                    request,
+                    address: address.clone(),
+                });
+                chosen.work.extend(works);
+            }
+        }
+        chosen
+    }
+
+    async fn probe_all(
+        &self,
+        shared: &Shared,
+        work: &[Work],
+        purpose: Purpose,
+        not_after: Instant,
+    ) -> Vec<(Place, Finding)> {
+        match work {
+            [] => Vec::new(),
+            [one] => vec![self.probe(shared, one, purpose, not_after).await],
+            many => {
+                let probes: FuturesUnordered<_> = many
+                    .iter()
+                    .map(|work| self.probe(shared, work, purpose, not_after))
+                    .collect();
+                probes.collect().await
+            }
+        }
+    }
+
+    /// One request at the pace of the upstream, judged and recorded.
+    async fn probe(&self, shared: &Shared, work: &Work, purpose: Purpose, not_after: Instant) -> (Place, Finding) {
+        let prepared = &self.targets[work.target];
+        let request = &prepared.target.requests[work.request];
+        let aborted = |limit| {
+            let address = Some(work.address.clone());
+            self.finding(
+                work.target,
+                address,
+                Some(request),
+                purpose,
+                Outcome::Aborted(limit),
+                Seen::Nothing,
+            )
+        };
+        let slot = self
+            .pace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .reserve(Instant::now(), not_after);
+        let judged = match slot {
+            None => aborted(OwnLimit::RateLimit),
+            Some(at) => {
+                if at > Instant::now() {
+                    sleep_until(at).await;
+                }
+                let permit = shared.slots.acquire().await.expect("the slots are never closed");
+                let in_flight = shared.metrics.in_flight();
+                let seen = shared.prober.probe(prepared, request, &work.address).await;
+                drop((permit, in_flight));
+                match self.retired.load(Ordering::Relaxed) {
+                    true => aborted(OwnLimit::Cancelled),
+                    false => self.judge(work, request, purpose, seen),
+                }
+            }
+        };
+        self.record(shared, &judged.1);
+        judged
+    }
+
+    fn judge(&self, work: &Work, request: &Request, purpose: Purpose, seen: Observation) -> (Place, Finding) {
+        let outcome = classify(&seen, &self.targets[work.target].target.expect);
+        let (address, seen) = (Some(work.address.clone()), Seen::Probe(Box::new(seen)));
+        self.finding(work.target, address, Some(request), purpose, outcome, seen)
+    }
+
+    fn finding(
+        &self,
+        target: usize,
+        address: Option<Address>,
+        request: Option<&Request>,
+        purpose: Purpose,
+        outcome: Outcome,
+        seen: Seen,
+    ) -> (Place, Finding) {
+        let path = request.map(|request| request.label.clone());
+        let place = Place {
+            target,
+            address: address.clone(),
+            path: path.clone().unwrap_or_else(|| "".into()),
+        };
+        let finding = Finding {
+            upstream: self.upstream.clone(),
+            hop: self.hop.clone(),
+            at: match &seen {
+                Seen::Probe(observation) => observation.at,
+                Seen::Resolution(_) | Seen::Nothing => clock::now(),
+            },
+            purpose,
+            address,
+            path,
+            outcome,
+            seen,
+        };
+        (place, finding)
+    }
+
+    fn record(&self, shared: &Shared, finding: &Finding) {
+        self.metrics.record(finding);
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            log_finding(finding);
+        }
+        let evidence = finding.outcome.cause().map(|_| evidence::of_finding(finding));
+        let record = Record::new(finding, evidence.as_deref());
+        shared
+            .history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(record);
+    }
+
+    fn finish_round(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        resolutions: &[Arc<Resolution>],
+        chosen: Chosen,
+        findings: Vec<(Place, Finding)>,
+    ) {
+        let now = Instant::now();
+        let mut attempts: Vec<_> = findings
+            .iter()
+            .map(|(place, finding)| attempt(place, finding, now))
+            .collect();
+        attempts.extend(self.names_that_resolve(resolutions));
+        let whole = !attempts
+            .iter()
+            .any(|attempt| matches!(attempt.outcome, Outcome::Aborted(_)));
+        let mut state = self.state();
+        state.first_round_done |= whole;
+        state.forwarded = false;
+        state.remember_addresses(&self.targets, resolutions, now);
+        state.skipped = skipped(&findings);
+        state.unprobed = chosen.unprobed;
+        let changed = state
+            .last_addresses
+            .as_ref()
+            .is_some_and(|known| *known != chosen.present);
+        if resolutions.iter().all(|resolution| resolution.result.is_ok()) {
+            state.last_addresses = Some(chosen.present.clone());
+        }
+        let plan = state
+            .status
+            .round(&attempts, &chosen.present, whole, &self.upstream.confirm);
+        for place in &plan.gone {
+            self.metrics.forget(place.address.as_ref(), &place.path);
+        }
+        let began = self.apply(&mut state, &plan.changes, &findings, now);
+        let stale = state.stale_addresses(&self.targets, resolutions, now);
+        let summary = self.summarise(&state, resolutions, &attempts, changed && self.hop.resolves());
+        drop(state);
+        self.metrics.round(&summary);
+        self.log_changes(&plan.changes, &findings);
+        if !plan.retry.is_empty() {
+            let (hop, shared, retry, follow) = (self.clone(), shared.clone(), plan.retry, plan.follow);
+            tokio::spawn(async move { hop.confirm(shared, retry, follow).await });
+        } else if began {
+            self.begin_rechecks(shared);
+        }
+        if !stale.is_empty() {
+            let (hop, shared, until) = (self.clone(), shared.clone(), now + self.upstream.interval);
+            tokio::spawn(async move { hop.probe_all(&shared, &stale, Purpose::StaleAddress, until).await });
+        }
+    }
+
+    /// Names that give addresses: their attempts, for a name that failed before.
+    fn names_that_resolve(&self, resolutions: &[Arc<Resolution>]) -> Vec<Attempt> {
+        let named = self.targets.iter().zip(resolutions).enumerate();
+        named
+            .filter(|(_, (target, seen))| matches!(target.target.host, Host::Name(_)) && seen.result.is_ok())
+            .map(|(target, _)| Attempt {
+                place: Place {
+                    target,
+                    address: None,
+                    path: "".into(),
+                },
+                outcome: Outcome::Success,
+                recheck_from: None,
+            })
+            .collect()
+    }
+
+    /// Shows believed results; true when the hop just began to fail.
+    fn apply(&self, state: &mut State, changes: &[Change], findings: &[(Place, Finding)], now: Instant) -> bool {
+        for change in changes {
+            self.metrics
+                .confirmed(change.place.address.as_ref(), &change.place.path, change.to);
+            if change.to.cause().is_some() {
+                let seen = findings.iter().find(|(place, _)| *place == change.place);
+                let evidence = seen
+                    .map(|(_, finding)| evidence::of_finding(finding))
+                    .unwrap_or_default();
+                let since = state.failing.take().map_or_else(clock::now, |(since, _)| since);
+                state.failing = Some((since, evidence.into()));
+            }
+        }
+        if !state.status.is_failing() {
+            state.failing = None;
+        }
+        state.status.note_failing(now)
+    }
+
+    fn summarise(
+        &self,
+        state: &State,
+        resolutions: &[Arc<Resolution>],
+        attempts: &[Attempt],
+        dns_changed: bool,
+    ) -> RoundSummary {
+        let judged: Vec<_> = attempts
+            .iter()
+            .filter(|attempt| matches!(attempt.outcome, Outcome::Success | Outcome::Failure(_)))
+            .filter(|attempt| attempt.place.address.is_some() || attempt.outcome != Outcome::Success)
+            .collect();
+        let mut by_address: HashMap<(usize, Option<&Address>), bool> = HashMap::new();
+        for attempt in &judged {
+            let failed = matches!(attempt.outcome, Outcome::Failure(_));
+            *by_address
+                .entry((attempt.place.target, attempt.place.address.as_ref()))
+                .or_default() |= failed;
+        }
+        RoundSummary {
+            at: clock::now(),
+            failed_wholly: !by_address.is_empty() && by_address.values().all(|failed| *failed),
+            clean: by_address.values().all(|failed| !failed),
+            judged: !judged.is_empty(),
+            addresses: state.count_addresses(),
+            dns_addresses: resolutions
+                .iter()
+                .map(|seen| seen.result.as_ref().map_or(0, Vec::len))
+                .sum(),
+            dns_ttl: resolutions.iter().filter_map(|seen| seen.ttl).min(),
+            dns_changed,
+        }
+    }
+
+    /// Retries what failed for the first time; what fails again is believed.
+    async fn confirm(self: Arc<Self>, shared: Arc<Shared>, retry: Vec<Place>, follow: Vec<(Place, Cause)>) {
+        let mut last: HashMap<Place, (Attempt, Finding)> = HashMap::new();
+        for _ in 0..self.upstream.confirm.retries {
+            sleep(self.upstream.confirm.delay).await;
+            let failed: Vec<_> = retry
+                .iter()
+                .filter(|place| {
+                    !last
+                        .get(place)
+                        .is_some_and(|(attempt, _)| attempt.outcome == Outcome::Success)
+                })
+                .collect();
+            for (place, finding) in
+                join_all(failed.iter().map(|place| self.again(&shared, place, Purpose::Confirm))).await
+            {
+                last.insert(place.clone(), (attempt(&place, &finding, Instant::now()), finding));
+            }
+        }
+        if self.retired.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = Instant::now();
+        let (attempts, findings): (Vec<_>, Vec<_>) = last
+            .into_iter()
+            .map(|(place, (attempt, finding))| (attempt, (place, finding)))
+            .unzip();
+        let (confirmation, began) = {
+            let mut state = self.state();
+            let confirmation = state.status.confirm(&attempts, &follow);
+            let began = self.apply(&mut state, &confirmation.changes, &findings, now);
+            self.metrics.addresses(state.count_addresses());
+            (confirmation, began)
+        };
+        (0..confirmation.transient).for_each(|_| self.metrics.transient());
+        self.log_changes(&confirmation.changes, &findings);
+        if began {
+            self.begin_rechecks(&shared);
+        }
+    }
+
+    /// One more request to one place; for a name, one more resolution.
+    async fn again(&self, shared: &Shared, place: &Place, purpose: Purpose) -> (Place, Finding) {
+        let prepared = &self.targets[place.target];
+        let request = prepared
+            .target
+            .requests
+            .iter()
+            .position(|request| request.label == place.path);
+        match (&place.address, request) {
+            (Some(address), Some(request)) => {
+                let work = Work {
+                    target: place.target,
+                    request,
+                    address: address.clone(),
+                };
+                // A confirmation may wait for its turn, but not for ever.
+                let not_after = Instant::now() + self.upstream.interval.max(Duration::from_secs(60));
+                self.probe(shared, &work, purpose, not_after).await
+            }
+            (address, _) => {
+                let resolution = Arc::new(shared.prober.resolve(&prepared.target).await);
+                let outcome = match (classify_resolution(&resolution), address) {
+                    (Outcome::Success, Some(address)) => {
+                        match unexpected_of(&prepared.target, &resolution).any(|other| other == *address) {
+                            true => Outcome::Failure(Cause::DnsUnexpectedAddress),
+                            false => Outcome::Success,
+                        }
+                    }
+                    (outcome, _) => outcome,
+                };
+                let seen = Seen::Resolution(resolution);
+                let judged = self.finding(place.target, address.clone(), None, purpose, outcome, seen);
+                self.record(shared, &judged.1);
+                judged
+            }
+        }
+    }
+
+    fn begin_rechecks(self: &Arc<Self>, shared: &Arc<Shared>) {
+        if !self.rechecking.swap(true, Ordering::AcqRel) {
+            let (hop, shared) = (self.clone(), shared.clone());
+            tokio::spawn(async move {
+                hop.recheck(&shared).await;
+                hop.rechecking.store(false, Ordering::Release);
+            });
+        }
+    }
+
+    /// Looks at one failing place now and then until it is well again or a minute has passed.
+    async fn recheck(&self, shared: &Shared) {
+        loop {
+            sleep(self.upstream.confirm.recheck).await;
+            if self.retired.load(Ordering::Relaxed) {
+                return;
+            }
+            let next = self.state().status.recheck(Instant::now());
+            match next {
+                Err(Recheck::Over) => return,
+                Err(Recheck::NotBefore(at)) => sleep_until(at).await,
+                Ok(place) => {
+                    let (place, finding) = self.again(shared, &place, Purpose::Recheck).await;
+                    let mut state = self.state();
+                    state.status.rechecked(&attempt(&place, &finding, Instant::now()));
+                    if finding.outcome == Outcome::Success && !state.forwarded {
+                        state.forwarded = true;
+                        shared.forward.add(self.key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One line when a hop begins to fail, when its cause changes, and when it is well again.
+    fn log_changes(&self, changes: &[Change], findings: &[(Place, Finding)]) {
+        let Some(change) = changes.iter().find(|change| matters(change)) else {
+            return;
+        };
+        let others = changes.iter().filter(|change| matters(change)).count() - 1;
+        let (upstream, hop) = (&self.upstream.name, &self.hop.name);
+        let address = change
+            .place
+            .address
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let finding = findings
+            .iter()
+            .find(|(place, _)| *place == change.place)
+            .map(|(_, finding)| finding);
+        let evidence = finding.map(evidence::of_finding).unwrap_or_default();
+        let attempt = finding
+            .and_then(Finding::observation)
+            .map(|seen| seen.trace.to_string())
+            .unwrap_or_default();
+        let path = &change.place.path;
+        match change.to {
+            Confirmed::Failing(cause) => {
+                warn!(%upstream, %hop, address, %path, %cause, evidence, attempt, others, "failing");
+            }
+            Confirmed::Healthy => {
+                let cause = change.from.and_then(Confirmed::cause).map_or("", Cause::label);
+                info!(%upstream, %hop, address, %path, cause, evidence, attempt, others, "recovered");
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The requests of one round.
+#[derive(Debug, Default)]
+struct Chosen {
+    work: Vec<Work>,
+    present: BTreeSet<Address>,
+    unprobed: usize,
+}
+
+/// A round under way; its end makes room for the next, also when it ends by a panic.
+struct Running<'a> {
+    hop: &'a HopRun,
+    metrics: &'a Metrics,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.metrics.probe_panicked();
+        }
+        self.hop.running.store(false, Ordering::Release);
+    }
+}
+
+impl State {
+    fn remember_addresses(&mut self, targets: &[Prepared], resolutions: &[Arc<Resolution>], now: Instant) {
+        for (index, (target, resolution)) in targets.iter().zip(resolutions).enumerate() {
+            if matches!(target.target.host, Host::Name(_)) && resolution.result.is_ok() {
+                self.known
+                    .insert(index, (now, addresses_of(&target.target, resolution)));
+            }
+        }
+    }
+
+    /// Last known addresses of names that do not resolve now, one path each.
+    fn stale_addresses(&self, targets: &[Prepared], resolutions: &[Arc<Resolution>], now: Instant) -> Vec<Work> {
+        let mut work = Vec::new();
+        for (index, (target, resolution)) in targets.iter().zip(resolutions).enumerate() {
+            if resolution.result.is_ok() {
+                continue;
+            }
+            if let Some((at, addresses)) = self.known.get(&index).filter(|(at, _)| now - *at < STALE_ADDRESS_FOR) {
+                debug!(age_seconds = (now - *at).as_secs(), "probing last known addresses");
+                let addresses = addresses.iter().take(target.target.max_addresses);
+                work.extend(addresses.map(|address| Work {
+                    target: index,
+                    request: 0,
+                    address: address.clone(),
+                }));
+            }
+        }
+        work
+    }
+
+    fn count_addresses(&self) -> AddressCounts {
+        let mut failing: HashMap<&Address, bool> = HashMap::new();
+        for (place, believed) in self.status.believed() {
+            if let Some(address) = &place.address {
+                *failing.entry(address).or_default() |= matches!(believed, Confirmed::Failing(_));
+            }
+        }
+        let skipped = self
+            .skipped
+            .iter()
+            .filter(|address| !failing.contains_key(address))
+            .count();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        AddressCounts {
+            healthy: count(failing.values().filter(|failing| !**failing).count()),
+            failing: count(failing.values().filter(|failing| **failing).count()),
+            skipped: count(skipped),
+            unprobed: count(self.unprobed),
+        }
+    }
+}
+
+fn matters(change: &Change) -> bool {
+    !matches!((change.from, change.to), (None, Confirmed::Healthy))
+}
+
+/// What confirmation needs of a finding. After an answer that asks for patience there is no further request in between
+/// rounds; after `Retry-After` none before.
+fn attempt(place: &Place, finding: &Finding, now: Instant) -> Attempt {
+    let head = finding.observation().and_then(Observation::head);
+    let patient =
+        finding.outcome.cause().is_some_and(Cause::asks_for_patience) || head.is_some_and(|head| head.status == 429);
+    let wait = head.and_then(|head| head.retry_after).unwrap_or_default();
+    Attempt {
+        place: place.clone(),
+        outcome: finding.outcome,
+        recheck_from: (!patient).then(|| now + wait),
+    }
+}
+
+/// The addresses of a target that may be probed.
+fn addresses_of(target: &Target, resolution: &Resolution) -> Vec<Address> {
+    if let Host::Unix(path) = &target.host {
+        return vec![Address::Unix(Arc::new(path.clone()))];
+    }
+    let mut seen = BTreeSet::new();
+    let addresses = resolution
+        .result
+        .iter()
+        .flatten()
+        .filter(|ip| !unexpected(**ip, &target.expect));
+    addresses
+        .filter(|ip| seen.insert(**ip))
+        .map(|ip| at(*ip, target))
+        .collect()
+}
+
+/// The addresses of a target that its name must not have.
+fn unexpected_of(target: &Target, resolution: &Resolution) -> impl Iterator<Item = Address> {
+    let outside = resolution
+        .result
+        .iter()
+        .flatten()
+        .filter(|ip| unexpected(**ip, &target.expect));
+    outside
+        .map(|ip| at(*ip, target))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .take(target.max_addresses)
+}
+
+fn at(ip: IpAddr, target: &Target) -> Address {
+    Address::Tcp(SocketAddr::new(ip, target.port))
+}
+
+fn skipped(findings: &[(Place, Finding)]) -> BTreeSet<Address> {
+    let skipped = findings
+        .iter()
+        .filter(|(_, finding)| finding.outcome == Outcome::Skipped);
+    skipped.filter_map(|(place, _)| place.address.clone()).collect()
+}
+
+fn log_finding(finding: &Finding) {
+    let (upstream, hop) = (&finding.upstream.name, &finding.hop.name);
+    let address = finding.address.as_ref().map(ToString::to_string).unwrap_or_default();
+    let path = finding.path.as_deref().unwrap_or_default();
+    let cause = finding.outcome.cause().map_or("", Cause::label);
+    let attempt = finding
+        .observation()
+        .map(|seen| seen.trace.to_string())
+        .unwrap_or_default();
+    let elapsed_ms = finding.observation().map_or(0, |seen| seen.timings.total.as_millis());
+    let evidence = evidence::of_finding(finding);
+    let (purpose, outcome) = (finding.purpose.label(), finding.outcome.to_string());
+    debug!(%upstream, %hop, address, path, purpose, outcome, cause, attempt, elapsed_ms, evidence, "probed");
+}

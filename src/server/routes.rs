@@ -1,0 +1,112 @@
+//! Which path answers what.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, http::HeaderValue};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::access::Caller;
+use super::{ServerState, html, logs, scrape, status};
+
+/// All routes. Any other path is 404, another method 405.
+pub(super) fn router(state: ServerState) -> Router {
+    let scrapes = Arc::new(Semaphore::new(scrape::MAX_SCRAPES));
+    let metrics = state.metrics.clone();
+    Router::new()
+        .route("/", get(show_status))
+        .route(
+            "/metrics",
+            get(move |headers: HeaderMap| async move { scrape::answer(metrics, &scrapes, &headers) }),
+        )
+        .route("/logs", get(show_logs))
+        .route("/config", get(show_config))
+        .route("/-/healthy", get(async || "badgateway is healthy.\n"))
+        .route("/-/ready", get(ready))
+        .route("/-/reload", post(reload).fallback(reload_needs_post))
+        .fallback(async || (StatusCode::NOT_FOUND, "There is nothing at this path.\n"))
+        .with_state(state)
+}
+
+async fn show_status(State(state): State<ServerState>, Extension(caller): Extension<Caller>, uri: Uri) -> Response {
+    let search = html::query(&uri, "q");
+    page(move || status::render(&state.metrics.build(), (state.hops)(), &search, caller.trusted)).await
+}
+
+async fn show_logs(State(state): State<ServerState>, Extension(caller): Extension<Caller>, uri: Uri) -> Response {
+    match caller.refuse() {
+        Some(refusal) => refusal,
+        None => {
+            let search = html::query(&uri, "q");
+            page(move || logs::render(&state.metrics.build(), &logs::copy(&state.history), &search)).await
+        }
+    }
+}
+
+/// Builds a page on a thread that may take its time, and sends it with the headers every page has.
+async fn page(render: impl FnOnce() -> String + Send + 'static) -> Response {
+    match tokio::task::spawn_blocking(render).await {
+        Ok(html) => (html::headers(), html).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be built.\n").into_response(),
+    }
+}
+
+async fn show_config(State(state): State<ServerState>, Extension(caller): Extension<Caller>) -> Response {
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    match caller.refuse() {
+        Some(refusal) => refusal,
+        None => (headers, state.shown_config.load().to_string()).into_response(),
+    }
+}
+
+async fn ready(State(state): State<ServerState>) -> Response {
+    match *state.stopping.borrow() {
+        false => "badgateway is ready.\n".into_response(),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "badgateway is stopping.\n").into_response(),
+    }
+}
+
+/// Asks the daemon for a reload and waits for what comes of it.
+async fn reload(State(state): State<ServerState>, headers: HeaderMap) -> Response {
+    // A form on another site's page must not reload us; programs send no such header.
+    let site = headers.get(HeaderName::from_static("sec-fetch-site"));
+    if site.is_some_and(|site| site != "same-origin" && site != "none") {
+        return (StatusCode::FORBIDDEN, "Not from a page of another site.\n").into_response();
+    }
+    let (answer, outcome) = oneshot::channel();
+    match state.reload.try_send(answer) {
+        Ok(()) => {}
+        Err(mpsc::error::TrySendError::Full(_)) => {
+            return (StatusCode::SERVICE_UNAVAILABLE, "Another reload is under way.\n").into_response();
+        }
+        Err(mpsc::error::TrySendError::Closed(_)) => return stopping(),
+    }
+    match outcome.await {
+        Ok(Ok(())) => "The configuration is reloaded.\n".into_response(),
+        Ok(Err(reason)) => {
+            let message = format!("The old configuration stays: {reason}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
+        }
+        Err(_) => stopping(),
+    }
+}
+
+fn stopping() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "badgateway is stopping.\n").into_response()
+}
+
+async fn reload_needs_post() -> Response {
+    let headers = [(header::ALLOW, HeaderValue::from_static("POST"))];
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        headers,
+        "This endpoint requires a POST request.\n",
+    )
+        .into_response()
+}

@@ -1,0 +1,441 @@
+//! The server as its callers see it: real connections to port 0.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::finding::{Outcome, Purpose};
+use crate::history::{Bounds, Record};
+use crate::metrics::Build;
+
+struct Server {
+    address: SocketAddr,
+    stopping: watch::Sender<bool>,
+    reloads: mpsc::Receiver<ReloadRequest>,
+    stop: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn start(hops: Vec<HopStatus>) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stopping, stopping_seen) = watch::channel(false);
+    let (reload, reloads) = mpsc::channel(1);
+    let mut history = History::new(Bounds::default());
+    history.push(record());
+    let state = ServerState {
+        metrics: Metrics::new(Build {
+            version: "0.1.0".to_owned(),
+            ..Build::default()
+        }),
+        history: Arc::new(Mutex::new(history)),
+        hops: Arc::new(move || hops.clone()),
+        shown_config: Arc::new(ArcSwap::from_pointee("interval: 15s\n".to_owned())),
+        reload,
+        stopping: stopping_seen,
+        guarded: false,
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(serve(listener, state, async {
+        let _ = stopped.await;
+    }));
+    Server {
+        address,
+        stopping,
+        reloads,
+        stop: Some(stop),
+        task,
+    }
+}
+
+fn record() -> Record {
+    Record {
+        at: UNIX_EPOCH,
+        upstream: "check<out".into(),
+        hop: "origin".into(),
+        address: None,
+        path: Some("/".into()),
+        purpose: Purpose::Scheduled,
+        outcome: Outcome::Failure(Cause::BadGateway),
+        status: Some(502),
+        timings: None,
+        evidence: Some("<script>alert(1)</script>".into()),
+        trace: None,
+    }
+}
+
+fn hop(upstream: &str, state: HopState) -> HopStatus {
+    HopStatus {
+        upstream: upstream.into(),
+        hop: "origin".into(),
+        user_view: true,
+        state,
+        addresses: AddressCounts {
+            healthy: 1,
+            ..AddressCounts::default()
+        },
+    }
+}
+
+fn failing(cause: Cause) -> HopState {
+    HopState::Failing(Failing {
+        cause,
+        wholly: true,
+        since: UNIX_EPOCH + Duration::from_secs(1_763_641_865),
+        evidence: Some("secret <evidence>".into()),
+    })
+}
+
+impl Server {
+    /// Sends bytes, reads to the end of the connection; status and everything.
+    async fn raw(&self, request: &str) -> (u16, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let status = String::from_utf8_lossy(&answer[9..12]).parse().unwrap();
+        (status, answer)
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        let (status, answer) = self.raw(&request).await;
+        (status, String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        self.ask("GET", path, "").await
+    }
+}
+
+#[tokio::test]
+async fn paths_and_methods_answer_as_they_should() {
+    let server = start(Vec::new()).await;
+    for (method, path, status) in [
+        ("GET", "/", 200),
+        ("HEAD", "/", 200),
+        ("GET", "/metrics", 200),
+        ("HEAD", "/metrics", 200),
+        ("GET", "/-/healthy", 200),
+        ("GET", "/-/ready", 200),
+        ("GET", "/config", 200),
+        ("GET", "/logs", 200),
+        ("GET", "/nothing", 404),
+        ("GET", "/-/", 404),
+        ("POST", "/", 405),
+        ("POST", "/metrics", 405),
+        ("DELETE", "/logs", 405),
+    ] {
+        assert_eq!(server.ask(method, path, "").await.0, status, "{method} {path}");
+    }
+    let (status, answer) = server.get("/-/reload").await;
+    assert_eq!(status, 405);
+    assert!(answer.contains("This endpoint requires a POST request."), "{answer}");
+    assert!(answer.to_lowercase().contains("allow: post"), "{answer}");
+    assert_eq!(
+        server.ask("POST", "/-/reload", "Content-Length: 65537\r\n").await.0,
+        413
+    );
+}
+
+#[tokio::test]
+async fn metrics_are_sent_in_the_format_asked_for() {
+    let server = start(Vec::new()).await;
+    let (_, text) = server.get("/metrics").await;
+    assert!(
+        text.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"),
+        "{text}"
+    );
+    assert!(text.contains("# TYPE badgateway_probes_total counter\n"));
+    let (_, text) = server
+        .ask(
+            "GET",
+            "/metrics",
+            "Accept: application/openmetrics-text;version=1.0.0\r\n",
+        )
+        .await;
+    assert!(
+        text.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
+        "{text}"
+    );
+    assert!(text.contains("# TYPE badgateway_probes counter\n") && text.contains("\n# EOF\n"));
+    let request = "GET /metrics HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n";
+    let (_, answer) = server.raw(request).await;
+    let body = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&answer[body..])
+        .read_to_string(&mut text)
+        .unwrap();
+    assert!(text.contains("# TYPE badgateway_probes_total counter\n"));
+}
+
+#[tokio::test]
+async fn ready_says_when_the_program_stops() {
+    let server = start(Vec::new()).await;
+    assert_eq!(server.get("/-/ready").await.0, 200);
+    server.stopping.send_replace(true);
+    assert_eq!(server.get("/-/ready").await.0, 503);
+    assert_eq!(server.get("/-/healthy").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_reload_answers_what_came_of_it() {
+    let mut server = start(Vec::new()).await;
+    let mut reloads = std::mem::replace(&mut server.reloads, mpsc::channel(1).1);
+    tokio::spawn(async move {
+        let _ = reloads.recv().await.unwrap().send(Ok(()));
+        let _ = reloads
+            .recv()
+            .await
+            .unwrap()
+            .send(Err("badgateway.yml:3:1: no such key".to_owned()));
+    });
+    assert_eq!(
+        server
+            .ask("POST", "/-/reload", "Sec-Fetch-Site: cross-site\r\n")
+            .await
+            .0,
+        403
+    );
+    assert_eq!(server.ask("POST", "/-/reload", "").await.0, 200);
+    let (status, answer) = server.ask("POST", "/-/reload", "").await;
+    assert_eq!(status, 500);
+    assert!(
+        answer.contains("The old configuration stays: badgateway.yml:3:1: no such key\n"),
+        "{answer}"
+    );
+    assert_eq!(server.ask("POST", "/-/reload", "").await.0, 503, "the daemon is gone");
+}
+
+#[tokio::test]
+async fn failing_hops_come_first_and_explain_themselves() {
+    let hops = vec![
+        hop("a-good-one", HopState::Healthy),
+        hop("new-one", HopState::Pending),
+        hop("check<out", failing(Cause::ConnectRefused)),
+    ];
+    let server = start(hops).await;
+    let (_, page) = server.get("/").await;
+    assert!(page.find("check&lt;out").unwrap() < page.find("a-good-one").unwrap());
+    for text in [
+        "1 of 3 hops fails",
+        "1 wait for their first round",
+        "connect_refused",
+        Cause::ConnectRefused.meaning(),
+        "2025-11-20 12:31:05 UTC",
+        "secret &lt;evidence&gt;",
+        "href=\"metrics\"",
+        "content-security-policy: default-src 'none'; style-src 'sha256-",
+    ] {
+        assert!(page.contains(text), "{text} is missing:\n{page}");
+    }
+    assert!(!page.contains("<script") && !page.contains(" style="));
+    let (_, found) = server.get("/?q=REFUSED").await;
+    assert!(found.contains("check&lt;out") && !found.contains("a-good-one"));
+    let (_, found) = server.get("/?q=%22%3E%3Cscript%3E").await;
+    assert!(!found.contains("<script") && found.contains("value=\"&quot;&gt;&lt;script&gt;\""));
+}
+
+#[tokio::test]
+async fn thousands_of_healthy_hops_are_cut() {
+    let hops = (0..2000)
+        .map(|number| hop(&format!("upstream-{number:04}"), HopState::Healthy))
+        .collect();
+    let server = start(hops).await;
+    let (_, page) = server.get("/").await;
+    assert!(page.contains("upstream-0499") && !page.contains("upstream-0500"));
+    assert!(page.contains("1500 more"));
+    assert!(server.get("/?q=upstream-1999").await.1.contains("upstream-1999"));
+}
+
+#[tokio::test]
+async fn other_hosts_see_no_evidence() {
+    let server = start(vec![hop("checkout", failing(Cause::BadGateway))]).await;
+    let elsewhere = "X-Forwarded-For: 10.0.0.1\r\n";
+    let (status, page) = server.ask("GET", "/", elsewhere).await;
+    assert_eq!(status, 200);
+    assert!(page.contains("bad_gateway") && !page.contains("evidence"));
+    assert_eq!(server.ask("GET", "/logs", elsewhere).await.0, 403);
+    assert_eq!(server.ask("GET", "/config", elsewhere).await.0, 403);
+    assert_eq!(server.ask("GET", "/metrics", elsewhere).await.0, 200);
+    assert_eq!(server.ask("GET", "/-/ready", elsewhere).await.0, 200);
+}
+
+#[tokio::test]
+async fn logs_show_findings_and_escape_them() {
+    let server = start(Vec::new()).await;
+    let (_, page) = server.get("/logs").await;
+    for text in [
+        "check&lt;out",
+        "bad_gateway",
+        "502",
+        "&lt;script&gt;alert(1)",
+        "1970-01-01 00:00:00 UTC",
+    ] {
+        assert!(page.contains(text), "{text} is missing:\n{page}");
+    }
+    assert!(server.get("/logs?q=nothing").await.1.contains("0 of 1 recent probes"));
+    assert!(server.get("/config").await.1.contains("interval: 15s"));
+}
+
+/// A server whose page is too large for any socket buffer.
+async fn start_large() -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stopping, stopping_seen) = watch::channel(false);
+    let (reload, reloads) = mpsc::channel(1);
+    let metrics = Metrics::new(Build::default());
+    let upstreams: Vec<_> = (0..2000).map(large_upstream).collect();
+    metrics.configure(&upstreams);
+    let state = ServerState {
+        metrics,
+        history: Arc::default(),
+        hops: Arc::new(Vec::new),
+        shown_config: Arc::default(),
+        reload,
+        stopping: stopping_seen,
+        guarded: false,
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(serve(listener, state, async {
+        let _ = stopped.await;
+    }));
+    Server {
+        address,
+        stopping,
+        reloads,
+        stop: Some(stop),
+        task,
+    }
+}
+
+fn large_upstream(number: usize) -> Arc<crate::upstream::Upstream> {
+    use crate::upstream::*;
+    let hop = Hop {
+        name: ORIGIN.into(),
+        gateway: None,
+        user_view: true,
+        limits: Limits::default(),
+        targets: Vec::new(),
+    };
+    Arc::new(Upstream {
+        name: format!("upstream-{number:05}").into(),
+        labels: [("padding".to_owned(), "x".repeat(10_000))].into(),
+        hops: vec![Arc::new(hop)],
+        interval: DEFAULT_INTERVAL,
+        confirm: Confirm::default(),
+        max_rate: DEFAULT_MAX_RATE,
+        objective: None,
+        spike: Spike::default(),
+        evidence: EvidencePolicy::Safe,
+        fingerprint: 1,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scrapers_that_read_nothing_are_bounded_and_free_their_place() {
+    let server = start_large().await;
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut silent = Vec::new();
+    for _ in 0..scrape::MAX_SCRAPES {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // Its first bytes are there: the scrape has begun.
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        silent.push(stream);
+    }
+    assert_eq!(server.get("/metrics").await.0, 503);
+    assert_eq!(server.get("/-/healthy").await.0, 200, "nothing else waits for them");
+    drop(silent);
+    while server.get("/metrics").await.0 == 503 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_not_taken_in_time_ends_in_the_middle() {
+    let server = start_large().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Prometheus-Scrape-Timeout-Seconds: 0.05\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // Another scrape passes whole while this one waits; by then its time is over.
+    let (_, other) = server.get("/metrics").await;
+    assert!(other.ends_with("0\r\n\r\n") && other.contains("upstream-01999"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(
+        !answer.ends_with(b"0\r\n\r\n"),
+        "a half page must not look like a whole one"
+    );
+}
+
+#[tokio::test]
+async fn stopping_ends_idle_connections_at_once() {
+    let mut server = start(Vec::new()).await;
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    server.stop.take().unwrap().send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(2), &mut server.task)
+        .await
+        .expect("it ends in time")
+        .unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn hostile_requests_are_answered_and_forgotten() {
+    let server = start(Vec::new()).await;
+    let huge = format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
+        "x".repeat(100_000)
+    );
+    for request in ["\0\0\0\0\r\n\r\n", "GET\r\n\r\n", &huge] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    }
+    assert_eq!(server.get("/-/healthy").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_cap_waits_its_turn() {
+    let server = start(Vec::new()).await;
+    let mut open = Vec::new();
+    for _ in 0..connection::MAX_CONNECTIONS {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream
+            .write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        open.push(stream);
+    }
+    let answered = AtomicBool::new(false);
+    let waiting = async {
+        let (status, _) = server.get("/-/healthy").await;
+        answered.store(true, Ordering::Relaxed);
+        status
+    };
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!answered.load(Ordering::Relaxed));
+        open.pop();
+    };
+    let (status, ()) = tokio::join!(waiting, release);
+    assert_eq!(status, 200);
+}

@@ -1,0 +1,154 @@
+//! One look at a hop, for the one-shot commands: the same probes and the same judgement as in the daemon, once.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesOrdered;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until};
+
+use crate::cause::Cause;
+use crate::classify::{classify, classify_resolution, unexpected};
+use crate::finding::Outcome;
+use crate::observation::{Address, Observation, Resolution};
+use crate::pace::Pace;
+use crate::probe::tls::PolicyError;
+use crate::probe::{Prepared, Prober};
+use crate::upstream::{Hop, Host, Target, Upstream};
+
+/// What one look at a hop showed.
+#[derive(Debug)]
+pub struct HopReport {
+    /// The hop.
+    pub hop: Arc<Hop>,
+    /// One for each of its targets.
+    pub targets: Vec<TargetReport>,
+}
+
+/// What one look at a target showed.
+#[derive(Debug)]
+pub struct TargetReport {
+    /// The target.
+    pub target: Arc<Target>,
+    /// Its resolution and how that is judged.
+    pub resolution: (Resolution, Outcome),
+    /// One for each address and path.
+    pub probes: Vec<ProbeReport>,
+    /// Addresses its name must not have.
+    pub unexpected: Vec<Address>,
+    /// Addresses left out, over `max_addresses`.
+    pub unprobed: usize,
+}
+
+/// One probe.
+#[derive(Debug)]
+pub struct ProbeReport {
+    /// Where.
+    pub address: Address,
+    /// The label `path`.
+    pub path: Arc<str>,
+    /// What it saw.
+    pub seen: Observation,
+    /// How that is judged.
+    pub outcome: Outcome,
+}
+
+impl HopReport {
+    /// The causes found, the earliest phase first.
+    pub fn causes(&self) -> Vec<Cause> {
+        let names = self.targets.iter().filter_map(|target| target.resolution.1.cause());
+        let addresses = self.targets.iter().filter(|target| !target.unexpected.is_empty());
+        let probes = self
+            .targets
+            .iter()
+            .flat_map(|target| &target.probes)
+            .filter_map(|probe| probe.outcome.cause());
+        let causes: BTreeSet<_> = names
+            .chain(addresses.map(|_| Cause::DnsUnexpectedAddress))
+            .chain(probes)
+            .collect();
+        causes.into_iter().collect()
+    }
+
+    /// Requests made.
+    pub fn requests(&self) -> usize {
+        self.targets.iter().map(|target| target.probes.len()).sum()
+    }
+}
+
+/// Looks at every hop of an upstream, at its pace, every address of each.
+///
+/// # Errors
+/// A TLS policy that cannot be used.
+pub async fn upstream(prober: &Prober, slots: &Semaphore, upstream: &Upstream) -> Result<Vec<HopReport>, PolicyError> {
+    let pace = std::sync::Mutex::new(Pace::new(upstream.max_rate));
+    let mut reports = Vec::new();
+    for hop in &upstream.hops {
+        let targets: Vec<_> = hop
+            .targets
+            .iter()
+            .cloned()
+            .map(Prepared::new)
+            .collect::<Result<_, _>>()?;
+        let looks = targets.iter().map(|prepared| target(prober, slots, &pace, prepared));
+        reports.push(HopReport {
+            hop: hop.clone(),
+            targets: join_all(looks).await,
+        });
+    }
+    Ok(reports)
+}
+
+async fn target(
+    prober: &Prober,
+    slots: &Semaphore,
+    pace: &std::sync::Mutex<Pace>,
+    prepared: &Prepared,
+) -> TargetReport {
+    let target = &prepared.target;
+    let resolution = prober.resolve(target).await;
+    let ips: BTreeSet<_> = resolution.result.iter().flatten().copied().collect();
+    let at = |ip: &std::net::IpAddr| Address::Tcp(SocketAddr::new(*ip, target.port));
+    let (outside, inside): (Vec<_>, Vec<_>) = ips.iter().partition(|ip| unexpected(**ip, &target.expect));
+    let mut addresses: Vec<_> = match &target.host {
+        Host::Unix(path) => vec![Address::Unix(Arc::new(path.clone()))],
+        Host::Name(_) | Host::Ip(_) => inside.into_iter().map(at).collect(),
+    };
+    let unprobed = addresses.len().saturating_sub(target.max_addresses);
+    addresses.truncate(target.max_addresses);
+    let asked = addresses
+        .iter()
+        .flat_map(|address| target.requests.iter().map(move |request| (address, request)));
+    let probes: FuturesOrdered<_> = asked
+        .map(|(address, request)| async move {
+            let slot = {
+                let now = Instant::now();
+                let mut pace = pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                pace.reserve(now, now + std::time::Duration::from_secs(86_400))
+                    .unwrap_or(now)
+            };
+            sleep_until(slot).await;
+            let _permit = slots.acquire().await.expect("the slots are never closed");
+            let seen = prober.probe(prepared, request, address).await;
+            let outcome = classify(&seen, &target.expect);
+            ProbeReport {
+                address: address.clone(),
+                path: request.label.clone(),
+                seen,
+                outcome,
+            }
+        })
+        .collect();
+    let probes = probes.collect().await;
+    let outcome = classify_resolution(&resolution);
+    TargetReport {
+        target: target.clone(),
+        resolution: (resolution, outcome),
+        probes,
+        unexpected: outside.into_iter().map(at).collect(),
+        unprobed,
+    }
+}
