@@ -16,10 +16,8 @@ use crate::{build_info, evidence};
 /// Checks each file; exit 1 if one has a problem or a probe fails.
 pub fn run(args: &CheckArgs) -> ExitCode {
     let style = Style::for_stdout();
-    let good = args
-        .files
-        .iter()
-        .fold(true, |good, file| check(file, args.probe, style) && good);
+    let results: Vec<_> = args.files.iter().map(|file| check(file, args.probe, style)).collect();
+    let good = results.iter().all(|good| *good);
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

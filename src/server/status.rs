@@ -68,6 +68,7 @@ fn matches(hop: &HopStatus, search: &str) -> bool {
 fn summary(hops: usize, failing: usize, pending: usize) -> String {
     let waiting = match pending {
         0 => String::new(),
+        1 => " <span class=\"dim\">1 waits for its first round.</span>".to_owned(),
         pending => format!(" <span class=\"dim\">{pending} wait for their first round.</span>"),
     };
     match (hops, failing) {

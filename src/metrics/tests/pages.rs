@@ -313,6 +313,36 @@ fn openmetrics_is_well_formed() {
 }
 
 #[test]
+fn no_lock_is_held_while_a_chunk_is_taken() {
+    let upstreams: Vec<_> = (0..50)
+        .map(|number| {
+            upstream(
+                &format!("upstream-{number}"),
+                vec![hop("origin", target("http://10.0.0.7:8080/"))],
+                1,
+            )
+        })
+        .collect();
+    let metrics = configured(&upstreams);
+    let handles: Vec<_> = upstreams
+        .iter()
+        .map(|one| metrics.hop(&one.name, "origin").unwrap())
+        .collect();
+    let mut chunks = 0;
+    let mut sink = |_: &str| {
+        chunks += 1;
+        // Would wait for ever if the scrape held anything that a probe needs.
+        for (handle, upstream) in handles.iter().zip(&upstreams) {
+            handle.record(&probed(upstream, Outcome::Success, observation(200)));
+        }
+        metrics.configure(&upstreams);
+        Ok(())
+    };
+    metrics.encode(Format::OpenMetrics, at(10), &mut sink).unwrap();
+    assert!(chunks > 5);
+}
+
+#[test]
 fn promtool_has_nothing_to_say() {
     let page = page(
         &busy(&[plain(), upstream("largest", vec![largest()], 1)]),
