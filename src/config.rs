@@ -1,7 +1,7 @@
 //! A configuration file to what the program may rely on; the only door to the file format.
 //!
-//! Text becomes a tree with positions ([`tree`]), the tree becomes the file as written ([`file`], by [`read`]), and that
-//! becomes domain values ([`resolve`]). All three collect problems instead of stopping, so one run names every problem with
+//! Text becomes a tree with positions (`tree`), the tree becomes the file as written (`file`, by `read`), and that
+//! becomes domain values (`resolve`). All three collect problems instead of stopping, so one run names every problem with
 //! file, line, column, key path, what was found and what would be right.
 //!
 //! Files a configuration names (certificates, keys, tokens) are read when it is loaded, so loading it again picks up what was
@@ -14,9 +14,11 @@ use std::sync::Arc;
 use crate::upstream::{DEFAULT_MAX_CONCURRENT_PROBES, Target, Upstream};
 
 mod command_line;
+mod context;
 mod env;
 mod error;
 mod file;
+mod number;
 pub mod operation;
 mod read;
 mod reader;
@@ -28,10 +30,11 @@ mod url;
 mod value;
 
 pub use command_line::from_urls;
+pub use context::Env;
 pub use error::{Note, Place, Position, Problem, Problems};
-pub use reader::Env;
-pub use value::{RESERVED_LABELS, duration, label_name, name, percentage, rate, size, status};
-pub(crate) use value::{show_duration, show_size};
+pub use number::{duration, percentage, rate, size, status};
+pub(crate) use number::{show_duration, show_size};
+pub use value::{RESERVED_LABELS, label_name, name};
 
 use operation::{
     AgentCheck, Alertmanager, Discovery, GatewaySettings, HealthEndpoint, ProbeEndpoint, Storage, UpstreamExtras,
@@ -100,7 +103,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// # Errors
 /// Every problem at once, in the order of the text.
 pub fn from_str(text: &str, file_name: &str, base_dir: &Path, env: Env<'_>) -> Result<Config, Problems> {
-    let cx = reader::Context::new(file_name, base_dir, env);
+    let cx = context::Context::new(file_name, base_dir, env);
     let (root, faults) = tree::parse(text);
     let broken = root.is_none() && !faults.is_empty();
     for fault in faults {

@@ -6,6 +6,7 @@
 use crate::config::Problem;
 
 mod found;
+mod include;
 mod nginx;
 mod write;
 
@@ -17,7 +18,7 @@ mod write;
 /// # Errors
 /// The text is not nginx configuration: with file, line, column and what is wrong.
 pub fn from_nginx(text: &str, path: &str) -> Result<String, Problem> {
-    let directives = nginx::parse(text, path, &nginx::files)?;
+    let directives = nginx::parse(text, path, &include::files)?;
     Ok(write::yaml(&found::collect(&directives), path))
 }
 

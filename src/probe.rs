@@ -340,6 +340,11 @@ impl Trail {
         let end = self
             .exchange(&mut *stream, target, |stream| stream.get_ref().0.read)
             .await;
+        // HTTP/2's library does not hand on the alert that ended the session; the session still knows it.
+        let end = match (end, tls::alert_of_session(stream.get_mut().1)) {
+            (ExchangeEnd::Failure(failure), Some(alert)) if failure.head.is_none() => ExchangeEnd::TlsAlert(alert),
+            (end, _) => end,
+        };
         match end {
             ExchangeEnd::TlsAlert(alert)
                 if facts.client_certificate_requested && tls::refuses_client_certificate(alert) =>

@@ -74,11 +74,16 @@ impl Problems {
 
     /// Adds one; the same said twice of one place counts once.
     pub fn push(&mut self, problem: Problem) {
-        if self.list.len() >= MAX_PROBLEMS {
+        if self.is_full() {
             self.left_out += 1;
         } else if !self.list.contains(&problem) {
             self.list.push(problem);
         }
+    }
+
+    /// True when further problems are only counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= MAX_PROBLEMS
     }
 
     /// True when nothing is wrong.
@@ -127,6 +132,7 @@ pub struct Note {
     pub message: String,
 }
 
+/// `LINE:COLUMN: path: message`; the caller puts the file in front.
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

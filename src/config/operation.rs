@@ -1,6 +1,6 @@
 //! What surrounds the probing: logs, discovery, paging, storage, endpoints. Parsed and checked, plain data.
 //!
-//! Defaults are applied. [`super::unused`] says which of these this version does not act on yet.
+//! Defaults are applied. `config/unused.rs` says which of these this version does not act on yet.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::file::{ConfirmEntry, File, PathEntry, Settings, SpikeEntry, UpstreamEntry};
 use super::reader::{At, Cursor, Fields};
-use super::{url, value};
+use super::{number, url, value};
 use crate::upstream::EvidencePolicy;
 
 mod gateway;
@@ -43,7 +43,7 @@ pub fn file(root: &Cursor<'_>) -> File {
         .and_then(|text| operation::external_url(&text));
     file.trace_sampled = fields
         .get("trace_sampled")
-        .and_then(|text| text.parse(value::percentage));
+        .and_then(|text| text.parse(number::percentage));
     file.health_endpoint = fields
         .get("health_endpoint")
         .and_then(|map| operation::health_endpoint(&map));
@@ -126,9 +126,9 @@ fn settings(fields: &mut Fields<'_>) -> Settings {
         hop: hop::settings(fields),
         interval: fields
             .get("interval")
-            .and_then(|text| text.parse(value::duration_within(seconds(1)..=seconds(86_400)))),
+            .and_then(|text| text.parse(number::duration_within(seconds(1)..=seconds(86_400)))),
         confirm: fields.get("confirm").map(|map| confirm(&map)).unwrap_or_default(),
-        max_rate: fields.get("max_rate").and_then(|text| text.parse(value::rate)),
+        max_rate: fields.get("max_rate").and_then(|text| text.parse(number::rate)),
         labels: fields.get("labels").map(|map| labels(&map)).unwrap_or_default(),
         objective: fields.get("objective").and_then(|text| text.parse(objective)),
         spike: fields.get("spike").map(|map| spike(&map)).unwrap_or_default(),
@@ -158,10 +158,10 @@ fn confirm(cursor: &Cursor<'_>) -> ConfirmEntry {
         retries: fields.get("retries").and_then(|number| number.number(0..=10)),
         delay: fields
             .get("delay")
-            .and_then(|text| text.parse(value::duration_within(ms(0)..=ms(60_000)))),
+            .and_then(|text| text.parse(number::duration_within(ms(0)..=ms(60_000)))),
         recheck: fields
             .get("recheck")
-            .and_then(|text| text.parse(value::duration_within(ms(500)..=ms(3_600_000)))),
+            .and_then(|text| text.parse(number::duration_within(ms(500)..=ms(3_600_000)))),
         recover_after: fields.get("recover_after").and_then(|number| number.number(1..=100)),
     };
     fields.finish();
@@ -175,14 +175,14 @@ fn spike(cursor: &Cursor<'_>) -> SpikeEntry {
     let seconds = std::time::Duration::from_secs;
     let entry = SpikeEntry {
         ratio: fields.get("ratio").and_then(|text| {
-            text.parse(|text| match value::percentage(text)? {
+            text.parse(|text| match number::percentage(text)? {
                 ratio if ratio > 0.0 => Ok(ratio),
                 _ => Err("is always exceeded; write a percentage above 0%".into()),
             })
         }),
         window: fields
             .get("window")
-            .and_then(|text| text.parse(value::duration_within(seconds(5)..=seconds(3600)))),
+            .and_then(|text| text.parse(number::duration_within(seconds(5)..=seconds(3600)))),
         minimum_requests: fields
             .get("minimum_requests")
             .and_then(|number| number.number(1..=1_000_000_000)),
@@ -193,7 +193,7 @@ fn spike(cursor: &Cursor<'_>) -> SpikeEntry {
 
 /// A promise of 100 % leaves no budget to burn, and 0 % promises nothing.
 fn objective(text: &str) -> Result<f64, String> {
-    match value::percentage(text)? {
+    match number::percentage(text)? {
         share if share > 0.0 && share < 1.0 => Ok(share),
         _ => Err("leaves nothing to measure; write a percentage above 0% and below 100%, such as 99.9%".into()),
     }
@@ -229,7 +229,10 @@ fn path(cursor: &Cursor<'_>) -> Option<At<PathEntry>> {
             query,
         })),
         Err(message) => {
-            let shown = url::redacted(&text.raw);
+            let shown = match text.raw.contains("://") {
+                true => url::redacted(&text.raw),
+                false => url::without_query(&text.raw),
+            };
             cursor.problem(format!("{} {message}", super::error::quoted(&shown)));
             None
         }

@@ -3,63 +3,14 @@
 //! A [`Cursor`] stands at one value and knows the keys that led there; [`Fields`] reads the keys of a mapping and reports
 //! those nobody asked for. Nothing here stops at a problem: a value that cannot be read is reported and becomes `None`.
 
-use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 
+pub use super::context::{Context, Env};
 use super::env;
-use super::error::{Place, Position, Problem, Problems, nearest, quoted};
+use super::error::{Place, Position, nearest, quoted};
 use super::tree::{Kind, Node};
-
-/// The environment: a variable's value, or `None` when it is not set.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// What reading needs besides the tree, and where problems go.
-pub struct Context<'a> {
-    /// The file as the operator named it.
-    pub file: Arc<str>,
-    /// Relative paths in the file start here.
-    pub base_dir: &'a Path,
-    /// Where `${NAME}` is looked up.
-    pub env: Env<'a>,
-    problems: RefCell<Problems>,
-}
-
-impl<'a> Context<'a> {
-    /// Nothing read yet.
-    pub fn new(file: &str, base_dir: &'a Path, env: Env<'a>) -> Self {
-        Context {
-            file: file.into(),
-            base_dir,
-            env,
-            problems: RefCell::default(),
-        }
-    }
-
-    /// Reports a problem.
-    pub fn problem(&self, place: &Place, message: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem {
-            file: self.file.clone(),
-            line: place.at.line,
-            column: place.at.column,
-            path: place.path.clone(),
-            message: message.into(),
-        });
-    }
-
-    /// True while nothing is wrong.
-    pub fn is_clean(&self) -> bool {
-        self.problems.borrow().is_empty()
-    }
-
-    /// All problems, in the order of the file.
-    pub fn into_problems(self) -> Problems {
-        self.problems.into_inner().sorted()
-    }
-}
 
 /// A value read, and where it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -350,7 +301,12 @@ impl<'a> Fields<'a> {
                 at: entry.key_at,
                 path: below(&self.cursor.path, &entry.key),
             };
-            self.cursor.cx.problem(&place, self.unknown(&entry.key));
+            // Looking for the nearest word costs time that nobody gains from when it will not be shown.
+            let message = match self.cursor.cx.is_full() {
+                true => String::new(),
+                false => self.unknown(&entry.key),
+            };
+            self.cursor.cx.problem(&place, message);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::upstream::{
 };
 
 mod fingerprint;
+mod gateway;
 mod target;
 
 use target::{Layers, Role};
@@ -36,7 +37,7 @@ pub struct Resolved {
 /// Applies defaults and checks what no single key can tell. Problems go to `cx`; what has some is left out.
 pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
     let known = Known {
-        gateways: gateways(&file.gateways, cx),
+        gateways: gateway::by_name(&file.gateways, cx),
         modules: file
             .modules
             .iter()
@@ -55,7 +56,7 @@ pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
     }
     nothing_to_watch(file, cx);
     Resolved {
-        gateways: gateway_settings(file, &known, cx),
+        gateways: gateway::settings(file, &known, cx),
         upstreams,
         extras,
         self_check: self_check(file, cx),
@@ -67,70 +68,6 @@ struct Known<'a> {
     gateways: HashMap<&'a str, (Arc<Gateway>, bool)>,
     modules: HashMap<&'a str, &'a Settings>,
     defaults: &'a Settings,
-}
-
-/// Gateways by name, each with whether it verifies its origin's certificate.
-fn gateways<'a>(entries: &'a [GatewayEntry], cx: &Context<'_>) -> HashMap<&'a str, (Arc<Gateway>, bool)> {
-    let mut gateways = HashMap::new();
-    let mut lines: HashMap<&str, usize> = HashMap::new();
-    for entry in entries {
-        let Some(name) = &entry.name else { continue };
-        if let Some(line) = lines.get(name.value.as_str()) {
-            cx.problem(
-                &name.place,
-                format!("{} is defined twice; the first is in line {line}", quoted(&name.value)),
-            );
-            continue;
-        }
-        lines.insert(&name.value, name.place.at.line);
-        // Without its kind the gateway is still known, so that hops through it are no further problem.
-        let kind = entry.kind.as_ref().map_or(crate::gateway::GENERIC, |kind| kind.value);
-        let gateway = Gateway {
-            name: name.value.as_str().into(),
-            kind: kind.name,
-            limits: kind.limits.overridden_by(entry.limits),
-        };
-        gateways.insert(
-            name.value.as_str(),
-            (Arc::new(gateway), kind.verifies_origin_certificate),
-        );
-    }
-    gateways
-}
-
-fn gateway_settings(file: &File, known: &Known<'_>, cx: &Context<'_>) -> Vec<GatewaySettings> {
-    let upstreams: Vec<&str> = file
-        .upstreams
-        .iter()
-        .filter_map(|entry| Some(entry.name.as_ref()?.value.as_str()))
-        .collect();
-    let mut settings = Vec::new();
-    for entry in &file.gateways {
-        for route in &entry.routes {
-            let name = route.value.upstream.as_str();
-            // With discovery the upstream may come later.
-            if file.discovery.is_empty() && !upstreams.contains(&name) {
-                cx.problem(&route.place, missing(name, "upstream", &upstreams));
-            }
-        }
-        let Some((gateway, _)) = entry
-            .name
-            .as_ref()
-            .and_then(|name| known.gateways.get(name.value.as_str()))
-        else {
-            continue;
-        };
-        settings.push(GatewaySettings {
-            gateway: gateway.clone(),
-            config_file: entry.config_file.clone(),
-            access_log: entry.access_log.clone(),
-            error_log: entry.error_log.clone(),
-            syslog: entry.syslog.clone(),
-            ignore: entry.ignore.clone(),
-            routes: entry.routes.iter().map(|route| route.value.clone()).collect(),
-        });
-    }
-    settings
 }
 
 fn missing(name: &str, what: &str, known: &[&str]) -> String {
@@ -250,7 +187,7 @@ fn hops(entry: &UpstreamEntry, layers: &[&Settings], known: &Known<'_>, cx: &Con
     let (mut outer, mut verify) = (Limits::default(), true);
     let mut passed = HashSet::new();
     for via in entry.via.iter().flatten() {
-        let gateway = gateway_of(via, known, cx);
+        let gateway = gateway::of(via, known, cx);
         if let Some((gateway, _)) = &gateway
             && !passed.insert(gateway.name.clone())
         {
@@ -312,29 +249,6 @@ fn pick_paths<'a>(layers: &[&'a Settings]) -> &'a [At<super::file::PathEntry>] {
         .map_or(&[], |paths| &paths.value)
 }
 
-/// The gateway an entry of `via` names, or the one whose name is the host of its URL.
-fn gateway_of(via: &HopEntry, known: &Known<'_>, cx: &Context<'_>) -> Option<(Arc<Gateway>, bool)> {
-    let mut names: Vec<&str> = known.gateways.keys().copied().collect();
-    names.sort_unstable();
-    if let Some(name) = &via.gateway {
-        let gateway = known.gateways.get(name.value.as_str()).cloned();
-        if gateway.is_none() {
-            cx.problem(&name.place, missing(&name.value, "gateway", &names));
-        }
-        return gateway;
-    }
-    let host = via.url.as_ref().map(|url| url.value.host.to_string());
-    let gateway = host.and_then(|host| known.gateways.get(host.as_str()).cloned());
-    if gateway.is_none() {
-        let message = match names.first() {
-            Some(name) => format!("gateway is missing; write gateway: {name}, or another name under gateways"),
-            None => "gateway is missing; define it under gateways and name it here".into(),
-        };
-        cx.problem(&via.place, message);
-    }
-    gateway
-}
-
 /// The schedule must be able to keep up: with the timeout, and with `max_rate`.
 fn fits(entry: &UpstreamEntry, upstream: &Upstream, layers: &[&Settings], cx: &Context<'_>) {
     let targets = upstream.hops.iter().flat_map(|hop| &hop.targets);
@@ -352,14 +266,14 @@ fn fits(entry: &UpstreamEntry, upstream: &Upstream, layers: &[&Settings], cx: &C
             place.unwrap_or(&entry.place),
             format!(
                 "a timeout of {} is more than {MAX_INTERVALS_OF_TIMEOUT} intervals of {}; raise the interval or lower the timeout",
-                super::value::show_duration(longest),
-                super::value::show_duration(upstream.interval)
+                super::number::show_duration(longest),
+                super::number::show_duration(upstream.interval)
             ),
         );
     }
     let requests: usize = targets.map(|target| target.requests.len()).sum();
     let possible = upstream.max_rate * upstream.interval.as_secs_f64();
-    if requests as f64 > possible.max(1.0) {
+    if requests as f64 > possible + 1e-9 {
         let place = layers
             .iter()
             .find_map(|settings| settings.max_rate.as_ref())
@@ -368,8 +282,8 @@ fn fits(entry: &UpstreamEntry, upstream: &Upstream, layers: &[&Settings], cx: &C
             place.unwrap_or(&entry.place),
             format!(
                 "a round is at least {requests} requests, but max_rate allows {} in an interval of {}; raise one of them",
-                possible.floor(),
-                super::value::show_duration(upstream.interval)
+                (possible * 100.0).round() / 100.0,
+                super::number::show_duration(upstream.interval)
             ),
         );
     }

@@ -92,11 +92,12 @@ fn scalar(node: &Node, key: &str, parent: &str) -> String {
         Kind::Map(_) => "{}".into(),
         Kind::Scalar { .. } if is_secret(key) => SECRET.into(),
         Kind::Scalar { text, plain } => {
-            let urls = text.contains("://") || matches!(key, "url" | "origin" | "urls" | "self_check");
-            let shown = match urls || (key == "paths" || key == "stable" || (key == "path" && parent == "health_check"))
-            {
-                true => url::redacted(text),
-                false => text.clone(),
+            let url = text.contains("://") || matches!(key, "url" | "origin" | "urls" | "self_check");
+            let path = matches!(key, "paths" | "stable") || (key == "path" && parent == "health_check");
+            let shown = match (url, path) {
+                (true, _) => url::redacted(text),
+                (false, true) => url::without_query(text),
+                (false, false) => text.clone(),
             };
             quoted_if_needed(&shown, *plain)
         }

@@ -76,20 +76,23 @@ fn the_defaults_the_example_states_are_the_built_in_ones() {
     assert_eq!(stated.fingerprint, built_in.fingerprint);
     for (written, constant) in [
         (
-            format!("interval: {}", value::show_duration(DEFAULT_INTERVAL)),
+            format!("interval: {}", number::show_duration(DEFAULT_INTERVAL)),
             "interval",
         ),
-        (format!("timeout: {}", value::show_duration(DEFAULT_TIMEOUT)), "timeout"),
+        (
+            format!("timeout: {}", number::show_duration(DEFAULT_TIMEOUT)),
+            "timeout",
+        ),
         (format!("max_rate: {DEFAULT_MAX_RATE}/s"), "max_rate"),
         (format!("max_addresses: {DEFAULT_MAX_ADDRESSES}"), "max_addresses"),
-        (format!("max_head: {}", value::show_size(DEFAULT_MAX_HEAD)), "max_head"),
-        (format!("max_body: {}", value::show_size(DEFAULT_MAX_BODY)), "max_body"),
+        (format!("max_head: {}", number::show_size(DEFAULT_MAX_HEAD)), "max_head"),
+        (format!("max_body: {}", number::show_size(DEFAULT_MAX_BODY)), "max_body"),
         (
             format!("max_concurrent_probes: {DEFAULT_MAX_CONCURRENT_PROBES}"),
             "max_concurrent_probes",
         ),
         (
-            format!("min(timeout, {})", value::show_duration(MAX_RESOLUTION)),
+            format!("min(timeout, {})", number::show_duration(MAX_RESOLUTION)),
             "resolution",
         ),
     ] {
@@ -299,7 +302,7 @@ upstreams:
     origin: https://o
     headers: { X-Vault-Token: hunter-header, Cookie: [hunter-cookie-1, hunter-cookie-2], X-Plain: '${ENV}', Accept: text/html }
     via: [{ gateway: g, url: 'https://u:hunter-userinfo@g/p?key=hunter-query' }]
-    paths: ['/x?key=hunter-path']
+    paths: ['/x?key=hunter-path', /@scope]
   - name: b
     origin: { url: 'https://o', body: hunter-body, method: POST, auth: { basic: { username: u, password: hunter-password } } }
   - name: c
@@ -323,7 +326,9 @@ fn secrets_never_show() {
     assert!(!debug.contains("hunter"), "{debug}");
     assert!(!config.shown.contains("hunter"), "{}", config.shown);
     assert!(
-        config.shown.contains("Accept: text/html") && config.shown.contains("password: <secret>"),
+        config.shown.contains("Accept: text/html")
+            && config.shown.contains("/@scope")
+            && config.shown.contains("password: <secret>"),
         "{}",
         config.shown
     );

@@ -208,6 +208,14 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// A path without its query, which may hold a key.
+pub fn without_query(path: &str) -> String {
+    match path.find(['?', '#']) {
+        Some(at) => format!("{}?<secret>", &path[..at]),
+        None => path.to_owned(),
+    }
+}
+
 /// A URL without what may be secret in it: userinfo and query become `<secret>`.
 pub fn redacted(text: &str) -> String {
     let (scheme, rest) = match text.find("://") {

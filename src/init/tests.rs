@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::from_nginx;
 use crate::config::{self, Config};
 
-/// As Debian and Ubuntu ship it, with the includes that match nothing here.
+/// As Debian and Ubuntu ship it; its includes lead nowhere, so that the host does not matter.
 const DEBIAN: &str = include_str!("testdata/debian.conf");
 const SHOP: &str = include_str!("testdata/shop.conf");
 

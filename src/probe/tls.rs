@@ -196,6 +196,14 @@ pub fn alert_of(error: &io::Error) -> Option<u8> {
     }
 }
 
+/// What the peer's alert was, where one has ended the session: the session repeats the error it ended with.
+pub fn alert_of_session(session: &mut rustls::ClientConnection) -> Option<u8> {
+    match session.process_new_packets() {
+        Err(rustls::Error::AlertReceived(alert)) => Some(u8::from(alert)),
+        _ => None,
+    }
+}
+
 /// True for alerts by which a peer refuses a client certificate or its absence (RFC 8446, 6.2; RFC 5246, 7.2.2).
 /// Servers of TLS 1.2 say `handshake_failure` where TLS 1.3 has `certificate_required`.
 pub fn refuses_client_certificate(alert: u8) -> bool {

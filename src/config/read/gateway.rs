@@ -6,7 +6,7 @@ use crate::config::error::nearest;
 use crate::config::file::GatewayEntry;
 use crate::config::operation::{Envelope, Ignore, Log, LogInput, ReadFrom, Route, SyslogListener};
 use crate::config::reader::{At, Cursor};
-use crate::config::value;
+use crate::config::{number, value};
 use crate::gateway::{self, Kind};
 use crate::upstream::{LimitKind, Limits, ORIGIN};
 
@@ -71,7 +71,7 @@ fn limits(cursor: &Cursor<'_>) -> Limits {
     for kind in LimitKind::ALL {
         let Some(text) = fields.get(kind.label()) else { continue };
         if kind.is_size() {
-            let bytes = text.parse(value::size_within(1..=1 << 40)).map(|size| size.value);
+            let bytes = text.parse(number::size_within(1..=1 << 40)).map(|size| size.value);
             match kind {
                 LimitKind::ResponseHeader => limits.response_header = bytes,
                 _ => limits.response_body = bytes,
@@ -79,7 +79,7 @@ fn limits(cursor: &Cursor<'_>) -> Limits {
             continue;
         }
         let range = Duration::from_millis(1)..=MAX_LIMIT;
-        let time = text.parse(value::duration_within(range)).map(|time| time.value);
+        let time = text.parse(number::duration_within(range)).map(|time| time.value);
         match kind {
             LimitKind::Connect => limits.connect = time,
             LimitKind::Tls => limits.tls = time,

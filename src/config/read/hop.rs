@@ -3,7 +3,7 @@
 use super::{request, secret};
 use crate::config::file::{HopEntry, HopSettings, HostEntry};
 use crate::config::reader::{Cursor, Fields};
-use crate::config::{url, value};
+use crate::config::{number, url, value};
 use crate::upstream::{AddressChoice, Family, HttpVersion, Redirects};
 use http::HeaderValue;
 use std::time::Duration;
@@ -81,10 +81,10 @@ pub fn settings(fields: &mut Fields<'_>) -> HopSettings {
         redirects: fields.get("redirects").and_then(|entry| redirects(&entry)),
         max_head: fields
             .get("max_head")
-            .and_then(|text| text.parse(value::size_within(1024..=16 << 20))),
+            .and_then(|text| text.parse(number::size_within(1024..=16 << 20))),
         max_body: fields
             .get("max_body")
-            .and_then(|text| text.parse(value::size_within(0..=1 << 30))),
+            .and_then(|text| text.parse(number::size_within(0..=1 << 30))),
         resolvers: fields.get("resolvers").map(|list| {
             let items = list.one_or_more().into_iter();
             let resolvers = items.filter_map(|text| text.parse(value::resolver));
@@ -96,7 +96,7 @@ pub fn settings(fields: &mut Fields<'_>) -> HopSettings {
         max_addresses: fields.get("max_addresses").and_then(|number| number.number(1..=1024)),
         timeout: fields
             .get("timeout")
-            .and_then(|text| text.parse(value::duration_within(Duration::from_millis(1)..=MAX_TIMEOUT))),
+            .and_then(|text| text.parse(number::duration_within(Duration::from_millis(1)..=MAX_TIMEOUT))),
         expect: fields
             .get("expect")
             .map(|map| request::expect(&map))

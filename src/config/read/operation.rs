@@ -7,7 +7,7 @@ use crate::config::operation::{
     AgentCheck, Alertmanager, Allow, Discovery, HealthCheck, HealthEndpoint, ProbeEndpoint, RecordType, Storage,
 };
 use crate::config::reader::{At, Cursor};
-use crate::config::{url, value};
+use crate::config::{number, url, value};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -52,7 +52,7 @@ fn http_discovery(cursor: &Cursor<'_>) -> Option<Discovery> {
         .and_then(|text| url::read_private(&text));
     let refresh = fields
         .get("refresh")
-        .and_then(|text| text.parse(value::duration_within(SECOND..=DAY)));
+        .and_then(|text| text.parse(number::duration_within(SECOND..=DAY)));
     fields.finish();
     Some(Discovery::Http {
         url: url?.value,
@@ -75,7 +75,7 @@ fn dns_discovery(cursor: &Cursor<'_>) -> Option<Discovery> {
     let port = fields.get("port").and_then(|number| number.number(1..=65_535));
     let refresh = fields
         .get("refresh")
-        .and_then(|text| text.parse(value::duration_within(SECOND..=DAY)));
+        .and_then(|text| text.parse(number::duration_within(SECOND..=DAY)));
     fields.finish();
     let record = record.map_or(RecordType::Srv, |record| record.value);
     match (record, &port) {
@@ -97,7 +97,7 @@ pub fn alertmanager(cursor: &Cursor<'_>) -> Option<Alertmanager> {
     let urls = fields.required("urls", "[http://127.0.0.1:9093]");
     let after = fields
         .get("after")
-        .and_then(|text| text.parse(value::duration_within(Duration::ZERO..=DAY)));
+        .and_then(|text| text.parse(number::duration_within(Duration::ZERO..=DAY)));
     fields.finish();
     let urls = urls?.one_or_more();
     if urls.is_empty() {
@@ -117,7 +117,7 @@ pub fn storage(cursor: &Cursor<'_>) -> Option<Storage> {
         .and_then(|text| text.string());
     let max_size = fields
         .get("max_size")
-        .and_then(|text| text.parse(value::size_within(1 << 20..=1 << 40)));
+        .and_then(|text| text.parse(number::size_within(1 << 20..=1 << 40)));
     fields.finish();
     Some(Storage {
         path: cursor.cx().base_dir.join(path?.value),
@@ -202,10 +202,10 @@ pub fn health_check(cursor: &Cursor<'_>) -> Option<At<HealthCheck>> {
         .and_then(|text| text.parse(|text| url::request_target(text).map(|_| text.to_owned())));
     let interval = fields
         .get("interval")
-        .and_then(|text| text.parse(value::duration_within(SECOND..=DAY)));
+        .and_then(|text| text.parse(number::duration_within(SECOND..=DAY)));
     let timeout = fields
         .get("timeout")
-        .and_then(|text| text.parse(value::duration_within(Duration::from_millis(1)..=DAY)));
+        .and_then(|text| text.parse(number::duration_within(Duration::from_millis(1)..=DAY)));
     let unhealthy_after = fields.get("unhealthy_after").and_then(|number| number.number(1..=1000));
     let healthy_after = fields.get("healthy_after").and_then(|number| number.number(1..=1000));
     fields.finish();

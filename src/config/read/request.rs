@@ -7,7 +7,7 @@ use crate::config::error::quoted;
 use crate::config::file::ExpectEntry;
 use crate::config::reader::{At, Cursor};
 use crate::config::tree::{Kind, Node};
-use crate::config::{env, value};
+use crate::config::{env, number, value};
 use crate::upstream::BodyRule;
 
 /// Memory a compiled expression may take, bytes; the library's own default is ten times that.
@@ -49,7 +49,7 @@ pub fn expect(cursor: &Cursor<'_>) -> ExpectEntry {
             let ranges: Vec<_> = list
                 .one_or_more()
                 .iter()
-                .filter_map(|text| text.parse(value::status))
+                .filter_map(|text| text.parse(number::status))
                 .collect();
             if list.is_list() && list.items().is_empty() {
                 list.problem("is empty: no answer would be good; write [2xx], or remove it for 200-399");

@@ -39,10 +39,23 @@ where
         Ok(Ok(complete)) => progress.complete(complete),
         Ok(Err(stop)) => {
             let in_body = progress.head.is_some();
-            progress.failed(fault(stop, in_body, read_so_far(stream) - before, limits))
+            match is_short(&stop, &progress) {
+                true => progress.failed(HttpFault::BodyCut),
+                false => progress.failed(fault(stop, in_body, read_so_far(stream) - before, limits)),
+            }
         }
     };
     (end, first_byte)
+}
+
+/// True where the stream ended in good order before the announced length: the library refuses that stream alone.
+fn is_short(stop: &Stop, progress: &Progress) -> bool {
+    let refused = matches!(stop, Stop::Library(error) if error.is_library() && error.is_reset());
+    let announced = progress
+        .head
+        .as_ref()
+        .and_then(|head| head.header("content-length")?.parse().ok());
+    refused && announced.is_some_and(|announced: u64| progress.body_bytes < announced)
 }
 
 /// Why no whole response came.
@@ -187,10 +200,11 @@ fn fault(stop: Stop, in_body: bool, read: u64, limits: ReadLimits) -> HttpFault 
 }
 
 fn io_fault(error: &h2::Error, read: u64) -> HttpFault {
-    let code = error.get_io().and_then(std::io::Error::raw_os_error);
-    match code {
-        Some(_) => HttpFault::Reset,
-        None if read == 0 => HttpFault::Closed,
-        None => HttpFault::ClosedInHead,
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    // The library hands on the kind of the system's error and loses its number; it calls a plain FIN a broken pipe.
+    match error.get_io().map(std::io::Error::kind) {
+        Some(ConnectionReset | ConnectionAborted) => HttpFault::Reset,
+        _ if read == 0 => HttpFault::Closed,
+        _ => HttpFault::ClosedInHead,
     }
 }
