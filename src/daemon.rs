@@ -127,8 +127,8 @@ pub async fn run(
     let end = loop {
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
-            Some(()) = reload.recv() => drop(running.reload()),
-            Some(answer) = asked.recv() => drop(answer.send(running.reload())),
+            Some(()) = reload.recv() => drop(running.reload().await),
+            Some(answer) = asked.recv() => drop(answer.send(running.reload().await)),
             _ = &mut rounds => break Err(DaemonError::Ended("scheduler")),
             Some(_) = servers.join_next() => break Err(DaemonError::Ended("server")),
         }
@@ -153,8 +153,12 @@ struct Running {
 
 impl Running {
     /// Loads the whole new configuration first; if it is not good, the old one keeps running.
-    fn reload(&mut self) -> Result<(), String> {
-        let result = match self.source.load() {
+    async fn reload(&mut self) -> Result<(), String> {
+        let source = self.source.clone();
+        let loaded = tokio::task::spawn_blocking(move || source.load())
+            .await
+            .expect("loading does not panic");
+        let result = match loaded {
             Err(problems) => Err(problems.to_string()),
             Ok(config) => match self.engine.apply(&config) {
                 Err(problems) => Err(DaemonError::CannotProbe(problems).to_string()),

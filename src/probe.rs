@@ -61,8 +61,6 @@ impl Prepared {
 impl Prober {
     /// `trace_sampled` is the share of probes whose `traceparent` says sampled, 0 to 1.
     pub fn new(trace_sampled: f64) -> Self {
-        // The source of random numbers takes some 60 ms to start, which no probe's time may hold.
-        let _ = random();
         Prober {
             resolver: Resolver::new(),
             trace_sampled,
@@ -106,7 +104,7 @@ impl Prober {
     }
 
     fn sampled(&self) -> bool {
-        self.trace_sampled > 0.0 && (random() as u32 as f64) < self.trace_sampled * f64::from(u32::MAX)
+        self.trace_sampled > 0.0 && fastrand::f64() < self.trace_sampled
     }
 
     /// Where a redirect leads, if there is one to follow.
@@ -186,12 +184,13 @@ impl Prober {
     }
 }
 
-/// A number nobody can guess.
-fn random() -> u128 {
-    let mut bytes = [0; 16];
-    // The random source of the system does not fail once it runs; an id of zeros would only be less unique.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    u128::from_ne_bytes(bytes)
+/// The host redirects are compared with: that of the `Host` header, without port or brackets.
+fn own_host(target: &Target) -> String {
+    let header = target.host_header.to_str().unwrap_or_default();
+    match Url::parse(&format!("http://{header}/")) {
+        Ok(url) => url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
+        Err(_) => target.server_name.clone(),
+    }
 }
 
 fn without_query(url: &Url) -> String {
@@ -251,15 +250,8 @@ struct Trail {
 impl Trail {
     fn start(target: &Target, request: &Request, address: &Address, sampled: bool) -> Self {
         let started = Instant::now();
-        let url_host = match target
-            .host_header
-            .to_str()
-            .ok()
-            .and_then(|host| Url::parse(&format!("http://{host}/")).ok())
-        {
-            Some(url) => url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
-            None => target.server_name.clone(),
-        };
+        let follows = target.redirects.max > 0;
+        let url_host = if follows { own_host(target) } else { String::new() };
         Trail {
             place: Place {
                 address: address.clone(),
@@ -271,7 +263,7 @@ impl Trail {
                 url_host: url_host.clone(),
                 port: target.port,
             },
-            trace: TraceId(random()),
+            trace: TraceId(fastrand::u128(1..)),
             sampled,
             at: crate::clock::now(),
             started,
@@ -311,6 +303,10 @@ impl Trail {
             Err(ConnectEnd::Fault(fault)) => return End::Connect(fault),
         };
         self.timings.connect = Some(begun.elapsed());
+        let one_write = self.place.scheme == Scheme::Http && target.http_version == HttpVersion::Http1;
+        if !one_write || target.body.is_some() {
+            connection.send_at_once();
+        }
         let mut meter = Meter::new(connection);
         let end = match (self.place.scheme, &prepared.tls) {
             (Scheme::Https, Some(client)) => return self.over_tls(client, meter, target).await,

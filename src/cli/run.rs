@@ -37,11 +37,12 @@ pub fn run(args: RunArgs) -> ExitCode {
 /// Runs the daemon with a loaded configuration.
 pub fn serve(source: Source, config: Config, listen: &[String]) -> ExitCode {
     raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
+    // One thread for all that waits: handing probes from thread to thread costs a third of their CPU time. What computes
+    // for long (pages, loading a configuration) goes to the runtime's blocking threads.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("the system gives threads and a poll descriptor");
+        .expect("the system gives a poll descriptor and a timer");
     let result = runtime.block_on(async {
         let listeners = bind_all(listen).await?;
         let (reload, reloads) = mpsc::channel(1);
@@ -57,11 +58,6 @@ pub fn serve(source: Source, config: Config, listen: &[String]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => fail(message, 1),
     }
-}
-
-/// Probing waits far more than it computes: more threads than this only hand work around.
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(4)
 }
 
 async fn bind_all(addresses: &[String]) -> Result<Vec<TcpListener>, String> {

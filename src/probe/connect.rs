@@ -34,6 +34,17 @@ pub async fn connect(address: &Address, source: Option<IpAddr>, deadline: Instan
     }
 }
 
+impl Connection {
+    /// Sends small parts at once (`TCP_NODELAY`). Needed wherever a second write may follow one that the peer has not
+    /// acknowledged yet: TLS, HTTP/2, a body after the head. A plain request is one write and does without.
+    pub fn send_at_once(&self) {
+        if let Connection::Tcp(stream) = self {
+            // Without it the probe still works, only slower.
+            let _ = stream.set_nodelay(true);
+        }
+    }
+}
+
 async fn tcp(address: SocketAddr, source: Option<IpAddr>, deadline: Instant) -> Result<TcpStream, ConnectEnd> {
     let socket = begin(address, source).map_err(|error| local_end(&error, address.ip()))?;
     let stream = TcpStream::from_std(socket.into()).map_err(|error| local_end(&error, address.ip()))?;
@@ -54,7 +65,6 @@ fn begin(address: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
         Type::STREAM.nonblocking().cloexec(),
         Some(Protocol::TCP),
     )?;
-    socket.set_tcp_nodelay(true)?;
     if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
         socket.bind(&SockAddr::from(SocketAddr::new(source, 0)))?;
     }

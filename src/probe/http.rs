@@ -262,6 +262,8 @@ fn worth_keeping(name: &str) -> bool {
 
 /// Bytes of one kept header value at most; a longer one is cut.
 const MAX_KEPT_VALUE: usize = 512;
+/// Bytes of a name worth keeping at most.
+const MAX_KEPT_NAME: usize = 48;
 /// Headers kept of one response at most.
 const MAX_KEPT_HEADERS: usize = 32;
 
@@ -270,15 +272,20 @@ fn keep_header(kept: &mut Vec<(String, String)>, name: &str, value: &[u8]) {
     if kept.len() == MAX_KEPT_HEADERS {
         return;
     }
-    let name = name.to_ascii_lowercase();
-    if !worth_keeping(&name) {
+    let mut lower = [0; MAX_KEPT_NAME];
+    let Some(lower) = lower.get_mut(..name.len()) else {
         return;
-    }
+    };
+    lower.copy_from_slice(name.as_bytes());
+    lower.make_ascii_lowercase();
+    let Some(name) = std::str::from_utf8(lower).ok().filter(|name| worth_keeping(name)) else {
+        return;
+    };
     let mut text = String::from_utf8_lossy(&value[..value.len().min(MAX_KEPT_VALUE)]).into_owned();
     if name == "location" || name == "content-location" {
         text.truncate(text.find(['?', '#']).unwrap_or(text.len()));
     }
-    kept.push((name, text));
+    kept.push((name.to_owned(), text));
 }
 
 /// `Retry-After` as time from `now`: seconds, or a date (RFC 9110, 10.2.3).
