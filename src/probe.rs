@@ -9,11 +9,13 @@ pub mod http;
 pub mod meter;
 pub mod tls;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ::http::HeaderValue;
+use ::http::{HeaderMap, HeaderValue, Method};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use url::Url;
 
@@ -39,12 +41,15 @@ pub struct Prober {
     trace_sampled: f64,
 }
 
-/// A target with its TLS client ready.
+/// A target with everything ready that is the same at each probe.
 #[derive(Debug)]
 pub struct Prepared {
     /// The target.
     pub target: Arc<Target>,
     tls: Option<Client>,
+    headers: HeaderMap,
+    /// The answer where the URL holds the address.
+    literal: Option<Arc<Resolution>>,
 }
 
 impl Prepared {
@@ -54,8 +59,32 @@ impl Prepared {
         let tls = may_speak_tls
             .then(|| Client::new(&target.tls, target.http_version))
             .transpose()?;
-        Ok(Prepared { target, tls })
+        let (headers, literal) = (http::headers_of(&target), literal(&target.host).map(Arc::new));
+        Ok(Prepared {
+            target,
+            tls,
+            headers,
+            literal,
+        })
     }
+}
+
+/// What "resolving" a host gives that is no name.
+fn literal(host: &Host) -> Option<Resolution> {
+    let (name, addresses) = match host {
+        Host::Name(_) => return None,
+        Host::Ip(ip) => (ip.to_string(), vec![*ip]),
+        Host::Unix(path) => (path.display().to_string(), Vec::new()),
+    };
+    Some(Resolution {
+        name,
+        source: AnswerSource::Literal,
+        cname_chain: Vec::new(),
+        ttl: None,
+        elapsed: Duration::ZERO,
+        result: Ok(addresses),
+        half: None,
+    })
 }
 
 impl Prober {
@@ -68,24 +97,19 @@ impl Prober {
     }
 
     /// Resolves the host of a target.
-    pub async fn resolve(&self, target: &Target) -> Resolution {
-        let literal = |name: String, addresses| Resolution {
-            name,
-            source: AnswerSource::Literal,
-            cname_chain: Vec::new(),
-            ttl: None,
-            elapsed: Duration::ZERO,
-            result: Ok(addresses),
-            half: None,
-        };
-        match &target.host {
-            Host::Name(name) => {
-                self.resolver
-                    .resolve(name, target.family, &target.resolvers, target.resolution_timeout())
-                    .await
+    pub async fn resolve(&self, prepared: &Prepared) -> Arc<Resolution> {
+        let target = &prepared.target;
+        match (&prepared.literal, &target.host) {
+            (None, Host::Name(name)) => {
+                let wait = target.resolution_timeout();
+                Arc::new(
+                    self.resolver
+                        .resolve(name, target.family, &target.resolvers, wait)
+                        .await,
+                )
             }
-            Host::Ip(ip) => literal(ip.to_string(), vec![*ip]),
-            Host::Unix(path) => literal(path.display().to_string(), Vec::new()),
+            (Some(literal), _) => literal.clone(),
+            (None, Host::Ip(_) | Host::Unix(_)) => unreachable!("these are prepared as literals"),
         }
     }
 
@@ -108,7 +132,7 @@ impl Prober {
     }
 
     /// Where a redirect leads, if there is one to follow.
-    async fn next_place(&self, target: &Target, trail: &mut Trail, end: &End) -> Next {
+    async fn next_place(&self, target: &Target, trail: &mut Trail<'_>, end: &End) -> Next {
         let End::Response(response) = end else {
             return Next::Done;
         };
@@ -132,6 +156,9 @@ impl Prober {
             return refuse(RedirectFault::Host(host));
         }
         trail.redirected.push(without_query(&url));
+        if asks_for_get(response.head.status, &trail.method) {
+            trail.method = Cow::Owned(Method::GET);
+        }
         match self.place_of(target, trail, &url, host).await {
             Ok(place) => Next::Follow(place),
             Err(end) => Next::Instead(end),
@@ -139,7 +166,13 @@ impl Prober {
     }
 
     /// The same host and port stay on the address under test; another host is resolved.
-    async fn place_of(&self, target: &Target, trail: &Trail, url: &Url, host: String) -> Result<Place, End> {
+    async fn place_of(
+        &self,
+        target: &Target,
+        trail: &Trail<'_>,
+        url: &Url,
+        host: String,
+    ) -> Result<Place<'static>, End> {
         let scheme = if url.scheme() == "https" {
             Scheme::Https
         } else {
@@ -155,17 +188,18 @@ impl Prober {
         };
         let host_header = HeaderValue::try_from(&url[url::Position::BeforeHost..url::Position::AfterPort])
             .expect("the host of a parsed URL is ASCII without blanks");
+        let server_name = if same_host {
+            here.server_name.clone().into_owned()
+        } else {
+            host.clone()
+        };
         Ok(Place {
             address,
             scheme,
-            host_header,
-            server_name: if same_host {
-                here.server_name.clone()
-            } else {
-                host.clone()
-            },
-            path: url[url::Position::BeforePath..url::Position::AfterQuery].to_owned(),
-            credentials: here.credentials && same_host && (scheme == Scheme::Https || here.scheme == Scheme::Http),
+            host_header: Cow::Owned(host_header),
+            server_name: Cow::Owned(server_name),
+            path: Cow::Owned(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned()),
+            configured: here.configured && same_host && (scheme == Scheme::Https || here.scheme == Scheme::Http),
             url_host: host,
             port,
         })
@@ -193,6 +227,11 @@ fn own_host(target: &Target) -> String {
     }
 }
 
+/// 303 always, 301 and 302 after a POST, as every client has it (RFC 9110, 15.4.2 to 15.4.4).
+fn asks_for_get(status: u16, method: &Method) -> bool {
+    (status == 303 && *method != Method::HEAD) || (matches!(status, 301 | 302) && *method == Method::POST)
+}
+
 fn without_query(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
@@ -206,24 +245,24 @@ fn without_query(url: &Url) -> String {
 enum Next {
     Done,
     Instead(End),
-    Follow(Place),
+    Follow(Place<'static>),
 }
 
 /// Where one exchange happens.
 #[derive(Clone, Debug)]
-struct Place {
+struct Place<'a> {
     address: Address,
     scheme: Scheme,
-    host_header: HeaderValue,
-    server_name: String,
-    path: String,
+    host_header: Cow<'a, HeaderValue>,
+    server_name: Cow<'a, str>,
+    path: Cow<'a, str>,
     /// Configured headers, credentials and body go only to the host they were written for.
-    credentials: bool,
+    configured: bool,
     url_host: String,
     port: u16,
 }
 
-impl Place {
+impl Place<'_> {
     fn redirect_to(&self, location: &Option<String>) -> Option<Url> {
         let host = self.host_header.to_str().ok()?;
         let here = Url::parse(&format!("{}://{host}{}", self.scheme.as_str(), self.path)).ok()?;
@@ -233,8 +272,9 @@ impl Place {
 }
 
 /// One probe under way: where it is, and what it has seen.
-struct Trail {
-    place: Place,
+struct Trail<'a> {
+    place: Place<'a>,
+    method: Cow<'a, Method>,
     trace: TraceId,
     sampled: bool,
     at: SystemTime,
@@ -247,8 +287,8 @@ struct Trail {
     own_host: String,
 }
 
-impl Trail {
-    fn start(target: &Target, request: &Request, address: &Address, sampled: bool) -> Self {
+impl<'a> Trail<'a> {
+    fn start(target: &'a Target, request: &'a Request, address: &Address, sampled: bool) -> Self {
         let started = Instant::now();
         let follows = target.redirects.max > 0;
         let url_host = if follows { own_host(target) } else { String::new() };
@@ -256,13 +296,14 @@ impl Trail {
             place: Place {
                 address: address.clone(),
                 scheme: target.scheme,
-                host_header: target.host_header.clone(),
-                server_name: target.server_name.clone(),
-                path: request.path.clone(),
-                credentials: true,
+                host_header: Cow::Borrowed(&target.host_header),
+                server_name: Cow::Borrowed(&target.server_name),
+                path: Cow::Borrowed(&request.path),
+                configured: true,
                 url_host: url_host.clone(),
                 port: target.port,
             },
+            method: Cow::Borrowed(&target.method),
             trace: TraceId(fastrand::u128(1..)),
             sampled,
             at: crate::clock::now(),
@@ -309,13 +350,13 @@ impl Trail {
         }
         let mut meter = Meter::new(connection);
         let end = match (self.place.scheme, &prepared.tls) {
-            (Scheme::Https, Some(client)) => return self.over_tls(client, meter, target).await,
-            _ => self.exchange(&mut meter, target, |meter| meter.read).await,
+            (Scheme::Https, Some(client)) => return self.over_tls(client, meter, prepared).await,
+            _ => self.exchange(&mut meter, prepared, |meter| meter.read).await,
         };
         self.http_end(end)
     }
 
-    async fn over_tls(&mut self, client: &Client, meter: Meter, target: &Target) -> End {
+    async fn over_tls(&mut self, client: &Client, meter: Meter, prepared: &Prepared) -> End {
         let begun = Instant::now();
         // Boxed, so that plain probes under way are not as large as the largest TLS one.
         let handshake = Box::pin(client.handshake(meter, &self.place.server_name, self.deadline));
@@ -334,7 +375,7 @@ impl Trail {
         };
         self.timings.tls = Some(begun.elapsed());
         let end = self
-            .exchange(&mut *stream, target, |stream| stream.get_ref().0.read)
+            .exchange(&mut *stream, prepared, |stream| stream.get_ref().0.read)
             .await;
         // HTTP/2's library does not hand on the alert that ended the session; the session still knows it.
         let end = match (end, tls::alert_of_session(stream.get_mut().1)) {
@@ -353,33 +394,30 @@ impl Trail {
         }
     }
 
-    async fn exchange<S>(&mut self, stream: &mut S, target: &Target, read: impl Fn(&S) -> u64) -> ExchangeEnd
+    async fn exchange<S>(&mut self, stream: &mut S, prepared: &Prepared, read: impl Fn(&S) -> u64) -> ExchangeEnd
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (place, begun) = (&self.place, Instant::now());
-        let ask = Ask::new(
-            target,
-            &place.path,
-            place.host_header.clone(),
-            self.trace,
-            self.sampled,
-            place.credentials,
-        );
-        let limits = ReadLimits::of(target);
+        let (place, target, begun) = (&self.place, &prepared.target, Instant::now());
+        let with_body = place.configured && *self.method == target.method;
+        let headers = match (place.configured, with_body) {
+            (true, true) => Cow::Borrowed(&prepared.headers),
+            (true, false) => Cow::Owned(http::without_body(&prepared.headers)),
+            (false, _) => Cow::Owned(http::plain_headers()),
+        };
+        let ask = Ask {
+            method: &self.method,
+            host: &place.host_header,
+            path: &place.path,
+            headers: &headers,
+            traceparent: http::traceparent(self.trace, self.sampled),
+            body: target.body.as_ref().filter(|_| with_body),
+        };
+        let (limits, deadline, at) = (ReadLimits::of(target), self.deadline, self.at);
         let (end, first_byte) = match target.http_version {
-            HttpVersion::Http1 => http1::exchange(stream, &ask, limits, self.deadline, self.at).await,
+            HttpVersion::Http1 => http1::exchange(stream, &ask, limits, deadline, at).await,
             HttpVersion::Http2 => {
-                Box::pin(http2::exchange(
-                    stream,
-                    place.scheme,
-                    &ask,
-                    limits,
-                    self.deadline,
-                    self.at,
-                    read,
-                ))
-                .await
+                Box::pin(http2::exchange(stream, place.scheme, &ask, limits, deadline, at, read)).await
             }
         };
         self.timings.first_byte = first_byte.map(|at| at - begun);

@@ -212,7 +212,7 @@ impl HopRun {
     }
 
     async fn resolve_all(&self, shared: &Shared) -> Vec<Arc<Resolution>> {
-        let resolve = async |target: &Prepared| Arc::new(shared.prober.resolve(&target.target).await);
+        let resolve = |target| shared.prober.resolve(target);
         let resolutions = match self.targets.as_slice() {
             [one] => vec![resolve(one).await],
             many => join_all(many.iter().map(resolve)).await,
@@ -485,7 +485,7 @@ impl HopRun {
             .filter(|attempt| matches!(attempt.outcome, Outcome::Success | Outcome::Failure(_)))
             .filter(|attempt| attempt.place.address.is_some() || attempt.outcome != Outcome::Success)
             .collect();
-        let mut by_address: HashMap<(usize, Option<&Address>), bool> = HashMap::new();
+        let mut by_address: BTreeMap<(usize, Option<&Address>), bool> = BTreeMap::new();
         for attempt in &judged {
             let failed = matches!(attempt.outcome, Outcome::Failure(_));
             *by_address
@@ -568,7 +568,7 @@ impl HopRun {
                 self.probe(shared, &work, purpose, not_after).await
             }
             (address, _) => {
-                let resolution = Arc::new(shared.prober.resolve(&prepared.target).await);
+                let resolution = shared.prober.resolve(prepared).await;
                 let outcome = match (classify_resolution(&resolution), address) {
                     (Outcome::Success, Some(address)) => {
                         match unexpected_of(&prepared.target, &resolution).any(|other| other == *address) {
@@ -713,7 +713,7 @@ impl State {
     }
 
     fn count_addresses(&self) -> AddressCounts {
-        let mut failing: HashMap<&Address, bool> = HashMap::new();
+        let mut failing: BTreeMap<&Address, bool> = BTreeMap::new();
         for (place, believed) in self.status.believed() {
             if let Some(address) = &place.address {
                 *failing.entry(address).or_default() |= matches!(believed, Confirmed::Failing(_));

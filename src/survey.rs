@@ -34,7 +34,7 @@ pub struct TargetReport {
     /// The target.
     pub target: Arc<Target>,
     /// Its resolution and how that is judged.
-    pub resolution: (Resolution, Outcome),
+    pub resolution: (Arc<Resolution>, Outcome),
     /// One for each address and path.
     pub probes: Vec<ProbeReport>,
     /// Addresses its name must not have.
@@ -109,7 +109,7 @@ async fn target(
     prepared: &Prepared,
 ) -> TargetReport {
     let target = &prepared.target;
-    let resolution = prober.resolve(target).await;
+    let resolution = prober.resolve(prepared).await;
     let ips: BTreeSet<_> = resolution.result.iter().flatten().copied().collect();
     let at = |ip: &std::net::IpAddr| Address::Tcp(SocketAddr::new(*ip, target.port));
     let (outside, inside): (Vec<_>, Vec<_>) = ips.iter().partition(|ip| unexpected(**ip, &target.expect));

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
@@ -29,52 +29,52 @@ const MAX_INTERIM: u32 = 64;
 
 /// The request of one probe, whatever version carries it.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct Ask<'a> {
     /// The method.
-    pub method: Method,
+    pub method: &'a Method,
     /// `Host` or `:authority`.
-    pub host: HeaderValue,
+    pub host: &'a HeaderValue,
     /// Path and query.
-    pub path: String,
-    /// Further headers, in order.
-    pub headers: HeaderMap,
+    pub path: &'a str,
+    /// Headers that are the same each time, in order.
+    pub headers: &'a HeaderMap,
+    /// The attempt (W3C Trace Context).
+    pub traceparent: String,
     /// The body, if any.
-    pub body: Option<Bytes>,
+    pub body: Option<&'a Bytes>,
 }
 
-impl Ask {
-    /// The request a target is configured for. `credentials` is off where a redirect leads to another host.
-    pub fn new(
-        target: &Target,
-        path: &str,
-        host: HeaderValue,
-        trace: TraceId,
-        sampled: bool,
-        credentials: bool,
-    ) -> Ask {
-        let mut headers = HeaderMap::with_capacity(target.headers.len() + 4);
-        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_PREFIX));
-        headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
-        headers.insert(HeaderName::from_static("traceparent"), traceparent(trace, sampled));
-        if credentials {
-            for (name, value) in &target.headers {
-                add_header(&mut headers, name, value);
-            }
-            if let Some(value) = target.auth.as_ref().and_then(authorization) {
-                headers.insert(AUTHORIZATION, value);
-            }
-        }
-        if let Some(body) = &target.body {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        }
-        Ask {
-            method: target.method.clone(),
-            host,
-            path: path.to_owned(),
-            headers,
-            body: target.body.clone(),
-        }
+/// The headers a target is asked with: ours, then the configured ones and the credentials.
+pub fn headers_of(target: &Target) -> HeaderMap {
+    let mut headers = plain_headers();
+    for (name, value) in &target.headers {
+        add_header(&mut headers, name, value);
     }
+    if let Some(value) = target.auth.as_ref().and_then(authorization) {
+        headers.insert(AUTHORIZATION, value);
+    }
+    if let Some(body) = &target.body {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    headers
+}
+
+/// The headers another host is asked with, where a redirect leads to one.
+pub fn plain_headers() -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_PREFIX));
+    headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers
+}
+
+/// The same headers for a request that a redirect turned into a GET.
+pub fn without_body(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    [CONTENT_LENGTH, CONTENT_TYPE]
+        .map(|name| headers.remove(name))
+        .into_iter()
+        .for_each(drop);
+    headers
 }
 
 /// A configured agent is appended to ours; `Accept` is replaced; others may repeat.
@@ -95,9 +95,8 @@ fn add_header(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
 }
 
 /// W3C Trace Context, version 00. The span is the lower half of the trace id.
-fn traceparent(trace: TraceId, sampled: bool) -> HeaderValue {
-    let text = format!("00-{trace}-{:016x}-{:02x}", (trace.0 as u64).max(1), u8::from(sampled));
-    HeaderValue::try_from(text).expect("hexadecimal digits and dashes are a valid value")
+pub fn traceparent(trace: TraceId, sampled: bool) -> String {
+    format!("00-{trace}-{:016x}-{:02x}", (trace.0 as u64).max(1), u8::from(sampled))
 }
 
 fn authorization(auth: &Auth) -> Option<HeaderValue> {
@@ -341,7 +340,7 @@ mod tests {
     #[test]
     fn traceparent_has_the_form_of_the_standard() {
         assert_eq!(
-            traceparent(TraceId(0xabc), true).to_str().expect("ascii"),
+            traceparent(TraceId(0xabc), true),
             "00-00000000000000000000000000000abc-0000000000000abc-01"
         );
     }

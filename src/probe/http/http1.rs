@@ -5,7 +5,7 @@
 //! library forgives some of it, retries some of it, and reports the rest as text.
 
 use std::future::poll_fn;
-use std::io::{self, Write};
+use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Poll, ready};
@@ -24,7 +24,7 @@ use crate::probe::tls::alert_of;
 /// Sends the request and reads the response before the deadline. Also returns when the first byte came.
 pub async fn exchange<S>(
     stream: &mut S,
-    ask: &Ask,
+    ask: &Ask<'_>,
     limits: ReadLimits,
     deadline: Instant,
     now: SystemTime,
@@ -61,7 +61,7 @@ enum ReadFault {
     Alert(u8),
 }
 
-async fn run<S>(stream: &mut S, ask: &Ask, progress: &mut Progress, now: SystemTime) -> Finish
+async fn run<S>(stream: &mut S, ask: &Ask<'_>, progress: &mut Progress, now: SystemTime) -> Finish
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -75,32 +75,35 @@ where
     read_body(stream, framing, progress).await
 }
 
-async fn send<S: AsyncWrite + Unpin>(stream: &mut S, ask: &Ask) -> io::Result<()> {
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, ask: &Ask<'_>) -> io::Result<()> {
     let bytes = serialize(ask);
     stream.write_all(&bytes).await?;
     stream.flush().await
 }
 
-fn serialize(ask: &Ask) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(320 + ask.body.as_ref().map_or(0, |body| body.len()));
-    let _ = write!(bytes, "{} {} HTTP/1.1\r\nHost: ", ask.method, ask.path);
-    bytes.extend_from_slice(ask.host.as_bytes());
-    bytes.extend_from_slice(b"\r\n");
-    for (name, value) in &ask.headers {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
+fn serialize(ask: &Ask<'_>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(384 + ask.body.map_or(0, |body| body.len()));
+    let mut add = |part: &[u8]| bytes.extend_from_slice(part);
+    for part in [ask.method.as_str(), " ", ask.path, " HTTP/1.1\r\nHost: "] {
+        add(part.as_bytes());
     }
-    bytes.extend_from_slice(b"Connection: close\r\n\r\n");
-    bytes.extend_from_slice(ask.body.as_deref().unwrap_or_default());
+    add(ask.host.as_bytes());
+    for (name, value) in ask.headers {
+        for part in [b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()] {
+            add(part);
+        }
+    }
+    for part in ["\r\ntraceparent: ", &ask.traceparent, "\r\nConnection: close\r\n\r\n"] {
+        add(part.as_bytes());
+    }
+    add(ask.body.map_or(&[], |body| body));
     bytes
 }
 
 /// Reads up to the end of the final head; what was read of the body stays in `progress.raw`.
 async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
-    ask: &Ask,
+    ask: &Ask<'_>,
     progress: &mut Progress,
     now: SystemTime,
 ) -> Result<Framing, Finish> {
@@ -112,7 +115,7 @@ async fn read_head<S: AsyncRead + Unpin>(
                 return Err(Finish::Fault(HttpFault::HeadTooLarge));
             }
             let (head, framing) =
-                head::parse(&progress.raw[..end], ask.method == Method::HEAD, now).map_err(malformed)?;
+                head::parse(&progress.raw[..end], *ask.method == Method::HEAD, now).map_err(malformed)?;
             progress.raw.drain(..end);
             searched = 0;
             if head.status >= 200 || head.status == 101 {
@@ -241,16 +244,6 @@ mod tests {
     use super::*;
     use crate::observation::Response;
 
-    fn ask() -> Ask {
-        Ask {
-            method: Method::GET,
-            host: http::HeaderValue::from_static("example.com"),
-            path: "/".into(),
-            headers: http::HeaderMap::new(),
-            body: None,
-        }
-    }
-
     /// The end of an exchange with a peer that sends these pieces and closes, or stalls.
     async fn against(pieces: &[&[u8]], stall: bool, limits: ReadLimits) -> ExchangeEnd {
         let (mut ours, mut theirs) = tokio::io::duplex(64 * 1024);
@@ -269,7 +262,15 @@ mod tests {
             }
         });
         let deadline = Instant::now() + Duration::from_secs(5);
-        let (end, _) = exchange(&mut ours, &ask(), limits, deadline, SystemTime::UNIX_EPOCH).await;
+        let ask = Ask {
+            method: &Method::GET,
+            host: &http::HeaderValue::from_static("example.com"),
+            path: "/",
+            headers: &http::HeaderMap::new(),
+            traceparent: String::new(),
+            body: None,
+        };
+        let (end, _) = exchange(&mut ours, &ask, limits, deadline, SystemTime::UNIX_EPOCH).await;
         peer.abort();
         end
     }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme as UriScheme};
-use http::{HeaderMap, Request, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
@@ -21,7 +21,7 @@ use crate::upstream::Scheme;
 pub async fn exchange<S>(
     stream: &mut S,
     scheme: Scheme,
-    ask: &Ask,
+    ask: &Ask<'_>,
     limits: ReadLimits,
     deadline: Instant,
     now: SystemTime,
@@ -73,7 +73,7 @@ impl From<h2::Error> for Stop {
 async fn run<S>(
     stream: &mut S,
     scheme: Scheme,
-    ask: &Ask,
+    ask: &Ask<'_>,
     progress: &mut Progress,
     now: SystemTime,
 ) -> Result<bool, Stop>
@@ -112,14 +112,14 @@ fn eof() -> Stop {
 async fn on_stream(
     sender: h2::client::SendRequest<Bytes>,
     scheme: Scheme,
-    ask: &Ask,
+    ask: &Ask<'_>,
     progress: &mut Progress,
     now: SystemTime,
 ) -> Result<bool, Stop> {
     let mut sender = sender.ready().await?;
     let request = request(scheme, ask).ok_or(Stop::Request)?;
     let (response, mut body) = sender.send_request(request, ask.body.is_none())?;
-    if let Some(bytes) = &ask.body {
+    if let Some(bytes) = ask.body {
         // The peer may answer before it has taken the body; the response decides then.
         let _ = body.send_data(bytes.clone(), true);
     }
@@ -140,19 +140,21 @@ async fn next_data(incoming: &mut h2::RecvStream) -> Option<Result<Bytes, h2::Er
     poll_fn(|cx| Pin::new(&mut *incoming).poll_data(cx)).await
 }
 
-fn request(scheme: Scheme, ask: &Ask) -> Option<Request<()>> {
+fn request(scheme: Scheme, ask: &Ask<'_>) -> Option<Request<()>> {
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(match scheme {
         Scheme::Http => UriScheme::HTTP,
         Scheme::Https => UriScheme::HTTPS,
     });
     parts.authority = Some(Authority::try_from(ask.host.as_bytes()).ok()?);
-    parts.path_and_query = Some(PathAndQuery::try_from(ask.path.as_str()).ok()?);
+    parts.path_and_query = Some(PathAndQuery::try_from(ask.path).ok()?);
     let mut request = Request::new(());
     *request.method_mut() = ask.method.clone();
     *request.uri_mut() = Uri::from_parts(parts).ok()?;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = ask.headers.clone();
+    let traceparent = HeaderValue::try_from(ask.traceparent.as_str()).ok()?;
+    request.headers_mut().insert("traceparent", traceparent);
     Some(request)
 }
 
