@@ -9,6 +9,7 @@ mod init;
 mod run;
 mod style;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -90,6 +91,17 @@ struct WebFlags {
         default_value = ":10502"
     )]
     listen: Vec<String>,
+    /// TLS, basic authentication, headers and a rate limit, in the format of Prometheus exporters.
+    ///
+    /// Certificates and users may change while the program runs: they are read again without a reload. With
+    /// neither users nor verified client certificates in it, other hosts see metrics and states but no evidence.
+    #[arg(
+        long = "web.config.file",
+        value_name = "FILE",
+        env = "BADGATEWAY_WEB_CONFIG_FILE",
+        value_parser = clap::value_parser!(OsString)
+    )]
+    config: Option<OsString>,
 }
 
 #[derive(Debug, Args)]

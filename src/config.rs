@@ -21,10 +21,10 @@ mod file;
 mod number;
 pub mod operation;
 mod read;
-mod reader;
+pub(crate) mod reader;
 mod resolve;
 mod shown;
-mod tree;
+pub(crate) mod tree;
 mod unused;
 mod url;
 mod value;
@@ -32,6 +32,7 @@ mod value;
 pub use command_line::from_urls;
 pub use context::Env;
 pub use error::{Note, Place, Position, Problem, Problems};
+pub(crate) use error::{nearest, quoted};
 pub use number::{duration, percentage, rate, size, status};
 pub(crate) use number::{show_duration, show_size};
 pub use value::{RESERVED_LABELS, label_name, name};
@@ -39,7 +40,7 @@ pub use value::{RESERVED_LABELS, label_name, name};
 use operation::{
     AgentCheck, Alertmanager, Discovery, GatewaySettings, HealthEndpoint, ProbeEndpoint, Storage, UpstreamExtras,
 };
-pub(crate) use read::bare_host;
+pub(crate) use read::{bare_host, read_file};
 
 /// A configuration without problems. Never prints a secret.
 #[derive(Clone, Debug)]
@@ -154,7 +155,7 @@ fn assemble(file: file::File, resolved: resolve::Resolved, root: &tree::Node) ->
 }
 
 /// The text of a file, or where and why it cannot be read.
-fn read_text(path: &Path) -> Result<String, (Position, String)> {
+pub(crate) fn read_text(path: &Path) -> Result<String, (Position, String)> {
     use std::io::Read as _;
 
     let cannot = |error: std::io::Error| (Position::default(), format!("cannot be read: {error}"));

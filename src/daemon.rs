@@ -20,7 +20,7 @@ use crate::engine::{CannotProbe, Engine, UpstreamRun};
 use crate::history::{Bounds, History};
 use crate::metrics::{Build, Metrics};
 use crate::round::HopRun;
-use crate::server::{self, Failing, HopState, HopStatus, ReloadRequest, ServerState};
+use crate::server::{self, Failing, HopState, HopStatus, ReloadRequest, ServerState, WebConfig};
 
 /// Probes under way at the end are waited for this long.
 const GRACE: Duration = Duration::from_secs(5);
@@ -86,6 +86,7 @@ pub async fn run(
     source: Source,
     config: Config,
     listeners: Vec<TcpListener>,
+    web: Option<WebConfig>,
     mut reload: mpsc::Receiver<()>,
     stop: CancellationToken,
 ) -> Result<(), DaemonError> {
@@ -104,7 +105,8 @@ pub async fn run(
 
     let (stopping, is_stopping) = watch::channel(false);
     let (ask_reload, mut asked) = mpsc::channel::<ReloadRequest>(RELOAD_QUEUE);
-    let state = running.server_state(ask_reload, is_stopping);
+    let tls = web.as_ref().is_some_and(WebConfig::has_tls);
+    let state = running.server_state(web, ask_reload, is_stopping);
     let mut servers = JoinSet::new();
     let stop_server = CancellationToken::new();
     for listener in listeners {
@@ -117,7 +119,7 @@ pub async fn run(
             state.clone(),
             stop_server.clone().cancelled_owned(),
         ));
-        info!(address, version = build_info::VERSION, "listening");
+        info!(address, tls, version = build_info::VERSION, "listening");
     }
     let stop_engine = CancellationToken::new();
     let mut rounds = tokio::spawn({
@@ -195,7 +197,12 @@ impl Running {
         }
     }
 
-    fn server_state(&self, reload: mpsc::Sender<ReloadRequest>, stopping: watch::Receiver<bool>) -> ServerState {
+    fn server_state(
+        &self,
+        web: Option<WebConfig>,
+        reload: mpsc::Sender<ReloadRequest>,
+        stopping: watch::Receiver<bool>,
+    ) -> ServerState {
         let engine = self.engine.clone();
         ServerState {
             metrics: self.metrics.clone(),
@@ -204,7 +211,7 @@ impl Running {
             shown_config: self.shown.clone(),
             reload,
             stopping,
-            guarded: false,
+            web: web.map(Arc::new),
         }
     }
 }

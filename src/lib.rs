@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Who may import whom: *words* know only each other; *judgement* knows words, and neither sockets nor the clock;
-//! *edges* know words and not each other, except that the server reads metrics and history; *assembly* knows all.
+//! *edges* know words and not each other, except that the server reads metrics and history, and its own
+//! configuration file through the reader in `config`; *assembly* knows all.
 //! A test reads the sources and holds them to it.
 //!
 //! What is to come has its place: the parsers of gateway logs under `gateway` and a `tail` of files beside `probe`,
@@ -36,6 +37,7 @@ pub mod schedule;
 pub mod build_info;
 pub mod clock;
 pub mod config;
+pub mod crypto;
 pub mod init;
 pub mod log;
 pub mod metrics;

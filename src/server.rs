@@ -1,7 +1,7 @@
 //! The HTTP server: metrics, a first status page, recent probes, the shown configuration, health and reload.
 //!
 //! The caller binds the listener and says when to stop. The server reads what others own and changes nothing itself:
-//! a reload is a message to the daemon.
+//! a reload is a message to the daemon. `web_config` knows TLS and who may come in.
 
 mod access;
 mod connection;
@@ -10,9 +10,11 @@ mod logs;
 mod negotiate;
 mod routes;
 mod scrape;
+mod stalling;
 mod status;
 #[cfg(test)]
 mod tests;
+mod web_config;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -22,6 +24,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use connection::serve;
+pub use web_config::WebConfig;
 
 use crate::cause::Cause;
 use crate::finding::AddressCounts;
@@ -46,8 +49,8 @@ pub struct ServerState {
     pub reload: mpsc::Sender<ReloadRequest>,
     /// True from the moment the daemon begins to stop: `/-/ready` is 503 from then on.
     pub stopping: watch::Receiver<bool>,
-    /// True where a web configuration guards the listener: then every caller may see everything.
-    pub guarded: bool,
+    /// TLS and who may come in; where callers must show who they are, they may see everything.
+    pub web: Option<Arc<WebConfig>>,
 }
 
 /// One hop as `/` shows it.

@@ -37,7 +37,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         Err(problems) => return fail(problems, 1),
     };
     world.introduce(&args.web.listen, &file.display().to_string());
-    let end = run::serve(source, config, &args.web.listen);
+    let end = run::serve(source, config, &args.web);
     let _ = std::fs::remove_file(file);
     drop(runtime);
     end

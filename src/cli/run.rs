@@ -1,5 +1,6 @@
 //! `badgateway run`: the daemon in the foreground until SIGTERM or SIGINT; SIGHUP reloads.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::net::TcpListener;
@@ -8,9 +9,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::cli::{RunArgs, fail};
-use crate::config::Config;
+use crate::cli::{RunArgs, WebFlags, fail};
+use crate::config::{Config, Problems};
 use crate::daemon::{self, Source};
+use crate::server::WebConfig;
 
 /// Loads, binds, runs. Exit 1 with one clear line for each thing that is wrong.
 pub fn run(args: RunArgs) -> ExitCode {
@@ -23,7 +25,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         },
     };
     match source.load() {
-        Ok(config) => serve(source, config, &args.flags.web.listen),
+        Ok(config) => serve(source, config, &args.flags.web),
         Err(problems) => {
             eprintln!("{problems}");
             if matches!(&source, Source::File(path) if !path.exists()) {
@@ -35,7 +37,14 @@ pub fn run(args: RunArgs) -> ExitCode {
 }
 
 /// Runs the daemon with a loaded configuration.
-pub fn serve(source: Source, config: Config, listen: &[String]) -> ExitCode {
+pub fn serve(source: Source, config: Config, flags: &WebFlags) -> ExitCode {
+    let web = match web_config(flags) {
+        Ok(web) => web,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
+    };
     raise_file_limit();
     // One thread for all that waits: handing probes from thread to thread costs a third of their CPU time. What computes
     // for long (pages, loading a configuration) goes to the runtime's blocking threads.
@@ -44,11 +53,11 @@ pub fn serve(source: Source, config: Config, listen: &[String]) -> ExitCode {
         .build()
         .expect("the system gives a poll descriptor and a timer");
     let result = runtime.block_on(async {
-        let listeners = bind_all(listen).await?;
+        let listeners = bind_all(&flags.listen).await?;
         let (reload, reloads) = mpsc::channel(1);
         let stop = CancellationToken::new();
         tokio::spawn(signals(reload, stop.clone()));
-        daemon::run(source, config, listeners, reloads, stop)
+        daemon::run(source, config, listeners, web, reloads, stop)
             .await
             .map_err(|error| error.to_string())
     });
@@ -58,6 +67,19 @@ pub fn serve(source: Source, config: Config, listen: &[String]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => fail(message, 1),
     }
+}
+
+/// The web configuration, if one is named.
+fn web_config(flags: &WebFlags) -> Result<Option<WebConfig>, Problems> {
+    // Empty is how other exporters say none.
+    let Some(path) = flags.config.as_ref().filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
+    let (web, notes) = WebConfig::open(Path::new(path))?;
+    for note in notes {
+        info!(file = %path.display(), note = %note, "web configuration");
+    }
+    Ok(Some(web))
 }
 
 async fn bind_all(addresses: &[String]) -> Result<Vec<TcpListener>, String> {

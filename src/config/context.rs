@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::env;
 use super::error::{Place, Problem, Problems};
 
 /// The environment: a variable's value, or `None` when it is not set.
@@ -15,8 +16,8 @@ pub struct Context<'a> {
     pub file: Arc<str>,
     /// Relative paths in the file start here.
     pub base_dir: &'a Path,
-    /// Where `${NAME}` is looked up.
-    pub env: Env<'a>,
+    /// Where `${NAME}` is looked up; `None` where it is text like any other.
+    env: Option<Env<'a>>,
     problems: RefCell<Problems>,
 }
 
@@ -24,10 +25,26 @@ impl<'a> Context<'a> {
     /// Nothing read yet.
     pub fn new(file: &str, base_dir: &'a Path, env: Env<'a>) -> Self {
         Context {
+            env: Some(env),
+            ..Context::literal(file, base_dir)
+        }
+    }
+
+    /// As [`Context::new`], for formats of others, which know no variables.
+    pub fn literal(file: &str, base_dir: &'a Path) -> Self {
+        Context {
             file: file.into(),
             base_dir,
-            env,
+            env: None,
             problems: RefCell::default(),
+        }
+    }
+
+    /// The text with its variables replaced, or what is wrong with it.
+    pub fn expand(&self, text: &str) -> Result<String, String> {
+        match self.env {
+            Some(env) => env::expand(text, env),
+            None => Ok(text.to_owned()),
         }
     }
 

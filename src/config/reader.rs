@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 pub use super::context::{Context, Env};
-use super::env;
 use super::error::{Place, Position, nearest, quoted};
 use super::tree::{Kind, Node};
 
@@ -93,6 +92,15 @@ impl<'a> Cursor<'a> {
         matches!(self.node.kind, Kind::List(_))
     }
 
+    /// True where nothing is written: no value, or an empty text.
+    pub fn is_blank(&self) -> bool {
+        match &self.node.kind {
+            Kind::Null => true,
+            Kind::Scalar { text, .. } => text.is_empty(),
+            Kind::List(_) | Kind::Map(_) => false,
+        }
+    }
+
     /// The node itself, for values of any shape.
     pub fn node(&self) -> &Rc<Node> {
         &self.node
@@ -113,7 +121,7 @@ impl<'a> Cursor<'a> {
             self.problem(format!("expected a single value, found {}", self.found()));
             return None;
         };
-        match env::expand(text, self.cx.env) {
+        match self.cx.expand(text) {
             Ok(value) => Some(Text {
                 value,
                 raw: text.clone(),

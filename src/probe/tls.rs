@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ::aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme};
@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::crypto::provider;
 use crate::observation::{CertificateProblem, ChainFacts, OwnLimit, TlsFacts, TlsFault};
 use crate::probe::meter::{Meter, ReadEnd};
 use crate::probe::tls::roots::Trust;
@@ -45,24 +46,6 @@ type LastChain = ([u8; 32], Arc<ChainFacts>);
 /// A policy that cannot be used.
 #[derive(Debug)]
 pub struct PolicyError(pub String);
-
-/// The cryptography used everywhere in the program. Hybrid key exchange is offered last, so that no key share is made
-/// for it unless the peer asks.
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
-    PROVIDER
-        .get_or_init(|| {
-            let mut provider = aws_lc_rs::default_provider();
-            provider.kx_groups = vec![
-                aws_lc_rs::kx_group::X25519,
-                aws_lc_rs::kx_group::SECP256R1,
-                aws_lc_rs::kx_group::SECP384R1,
-                aws_lc_rs::kx_group::X25519MLKEM768,
-            ];
-            Arc::new(provider)
-        })
-        .clone()
-}
 
 impl Client {
     /// Prepares a policy. Roots are shared between clients that trust the same.

@@ -1,5 +1,5 @@
-//! Who may see what: evidence, recent probes and the configuration are for this host, unless a web configuration guards
-//! the listener.
+//! Who may see what: evidence, recent probes and the configuration are for this host, and for callers that have shown who
+//! they are.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +16,7 @@ pub(super) struct Caller {
 impl Caller {
     /// Judges a request:
     ///
-    /// 1. Behind a web configuration every caller is trusted: it has shown a password or a certificate.
+    /// 1. A caller that has shown a password, or a certificate that tells who it is, is trusted.
     /// 2. Else the peer must be a loopback address,
     /// 3. no proxy may have forwarded the request, and
     /// 4. `Host` must name this host: a page of another site that resolves to 127.0.0.1 names its own.

@@ -1,6 +1,8 @@
 //! The server as its callers see it: real connections to port 0.
 
 mod bounds;
+mod guarded;
+pub(in crate::server) mod pki;
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -31,6 +33,10 @@ async fn start(hops: Vec<HopStatus>) -> Server {
 }
 
 async fn start_with(metrics: Metrics, hops: Vec<HopStatus>) -> Server {
+    start_guarded(metrics, hops, None).await
+}
+
+async fn start_guarded(metrics: Metrics, hops: Vec<HopStatus>, web: Option<Arc<WebConfig>>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stopping, stopping_seen) = watch::channel(false);
@@ -44,7 +50,7 @@ async fn start_with(metrics: Metrics, hops: Vec<HopStatus>) -> Server {
         shown_config: Arc::new(ArcSwap::from_pointee("interval: 15s\n".to_owned())),
         reload,
         stopping: stopping_seen,
-        guarded: false,
+        web,
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(serve(listener, state, async {

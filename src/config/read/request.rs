@@ -7,7 +7,7 @@ use crate::config::error::quoted;
 use crate::config::file::ExpectEntry;
 use crate::config::reader::{At, Cursor};
 use crate::config::tree::{Kind, Node};
-use crate::config::{env, number, value};
+use crate::config::{number, value};
 use crate::upstream::BodyRule;
 
 /// Memory a compiled expression may take, bytes; the library's own default is ten times that.
@@ -135,7 +135,7 @@ fn as_json(node: &Node, at: &Cursor<'_>) -> Value {
                 .map(|entry| (entry.key.clone(), as_json(&entry.value, at)))
                 .collect(),
         ),
-        Kind::Scalar { text, plain } => match env::expand(text, at.cx().env) {
+        Kind::Scalar { text, plain } => match at.cx().expand(text) {
             Ok(expanded) if *plain && expanded == *text => plain_json(text),
             Ok(expanded) => Value::String(expanded),
             Err(message) => {

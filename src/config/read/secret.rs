@@ -185,7 +185,7 @@ fn file(cursor: &Cursor<'_>) -> Option<(PathBuf, Vec<u8>)> {
 }
 
 /// A regular file only: reading a pipe or device could wait for ever.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     let about = std::fs::metadata(path).map_err(cannot)?;
     if !about.is_file() {

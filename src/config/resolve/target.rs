@@ -283,8 +283,7 @@ fn belong_together(chain: &[u8], key: &str) -> bool {
     let (Ok(chain), Ok(key)) = (chain, PrivateKeyDer::from_pem_slice(key.as_bytes())) else {
         return false;
     };
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    rustls::sign::CertifiedKey::from_der(chain, key, &provider).is_ok()
+    rustls::sign::CertifiedKey::from_der(chain, key, &crate::crypto::provider()).is_ok()
 }
 
 /// What could never work, or says one thing twice.

@@ -11,8 +11,9 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore};
 use webpki::EndEntityCert;
 
+use crate::crypto::provider;
 use crate::observation::CertificateProblem;
-use crate::probe::tls::{PolicyError, certificate, provider, staple};
+use crate::probe::tls::{PolicyError, certificate, staple};
 use crate::upstream::{ClientCertificate, TlsPolicy};
 
 /// A set of roots, ready to verify with.

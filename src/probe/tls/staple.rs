@@ -13,7 +13,8 @@ use x509_cert::Certificate;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 use x509_ocsp::{BasicOcspResponse, CertStatus, OcspResponse};
 
-use crate::probe::tls::{certificate, provider};
+use crate::crypto::provider;
+use crate::probe::tls::certificate;
 
 /// A basic response, the only kind in use (RFC 6960, 4.2.1).
 const ID_PKIX_OCSP_BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
