@@ -17,20 +17,38 @@ const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 fn check_table(name: &str, expected: &str) {
     let readme = fs::read_to_string(README).expect("the README can be read");
     let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let start = readme.find(&open).unwrap_or_else(|| panic!("no {open:?} in the README")) + open.len();
-    let end = readme[start..].find(&close).unwrap_or_else(|| panic!("no {close:?} in the README")) + start;
+    let start = readme
+        .find(&open)
+        .unwrap_or_else(|| panic!("no {open:?} in the README"))
+        + open.len();
+    let end = readme[start..]
+        .find(&close)
+        .unwrap_or_else(|| panic!("no {close:?} in the README"))
+        + start;
     if readme[start..end] == *expected {
         return;
     }
-    assert!(std::env::var_os("UPDATE_GOLDEN").is_some(), "the table {name:?} of the README is old:\n{expected}");
+    assert!(
+        std::env::var_os("UPDATE_GOLDEN").is_some(),
+        "the table {name:?} of the README is old:\n{expected}"
+    );
     fs::write(README, [&readme[..start], expected, &readme[end..]].concat()).expect("the README can be written");
 }
 
 fn causes_table(rows: impl Iterator<Item = Cause>) -> String {
     let mut table = String::from("| cause | phase | what happened | look first at |\n|---|---|---|---|\n");
     for cause in rows {
-        let phase = if cause.phase() == Phase::Log { "" } else { cause.phase().label() };
-        let _ = writeln!(table, "| `{cause}` | {phase} | {} | {} |", cause.meaning(), cause.look_at());
+        let phase = if cause.phase() == Phase::Log {
+            ""
+        } else {
+            cause.phase().label()
+        };
+        let _ = writeln!(
+            table,
+            "| `{cause}` | {phase} | {} | {} |",
+            cause.meaning(),
+            cause.look_at()
+        );
     }
     table
 }
@@ -42,7 +60,10 @@ fn the_readme_explains_every_cause_a_probe_names() {
 
 #[test]
 fn the_readme_explains_every_cause_only_logs_name() {
-    check_table("log causes", &causes_table(Cause::ALL.iter().copied().filter(|cause| cause.logs_only())));
+    check_table(
+        "log causes",
+        &causes_table(Cause::ALL.iter().copied().filter(|cause| cause.logs_only())),
+    );
 }
 
 #[test]
@@ -50,7 +71,13 @@ fn the_readme_lists_every_metric() {
     let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for family in FAMILIES {
         let labels = family.labels.join(", ");
-        let _ = writeln!(table, "| `{}` | {} | {labels} | {} |", family.name, family.kind.as_str(), family.help);
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {labels} | {} |",
+            family.name,
+            family.kind.as_str(),
+            family.help
+        );
     }
     check_table("metrics", &table);
 }

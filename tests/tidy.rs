@@ -6,22 +6,51 @@ use std::path::{Path, PathBuf};
 
 /// The layers, and what their files may name of this crate. Assembly may name all.
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
-    ("words", &["cause", "upstream", "observation", "finding"], &["cause", "upstream", "observation", "finding"]),
+    (
+        "words",
+        &["cause", "upstream", "observation", "finding"],
+        &["cause", "upstream", "observation", "finding"],
+    ),
     (
         "judgement",
-        &["classify", "confirmation", "evidence", "gateway", "history", "pace", "schedule"],
+        &[
+            "classify",
+            "confirmation",
+            "evidence",
+            "gateway",
+            "history",
+            "pace",
+            "schedule",
+        ],
         &["cause", "upstream", "observation", "finding"],
     ),
     ("ground", &["build_info", "clock", "log", "crypto"], &["clock"]),
-    ("config", &["config"], &["cause", "upstream", "gateway", "crypto", "schedule"]),
+    (
+        "config",
+        &["config"],
+        &["cause", "upstream", "gateway", "crypto", "schedule"],
+    ),
     ("init", &["init"], &["config", "gateway", "upstream"]),
     ("probe", &["probe"], &["upstream", "observation", "clock", "crypto"]),
-    ("metrics", &["metrics"], &["cause", "upstream", "observation", "finding", "clock"]),
+    (
+        "metrics",
+        &["metrics"],
+        &["cause", "upstream", "observation", "finding", "clock"],
+    ),
     (
         "server",
         &["server"],
         &[
-            "cause", "upstream", "observation", "finding", "history", "metrics", "clock", "crypto", "evidence", "config",
+            "cause",
+            "upstream",
+            "observation",
+            "finding",
+            "history",
+            "metrics",
+            "clock",
+            "crypto",
+            "evidence",
+            "config",
         ],
     ),
 ];
@@ -42,7 +71,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
 fn sources() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = BTreeMap::new();
-    let mut folders: Vec<PathBuf> = ["src", "tests", "benches"].iter().map(|folder| root.join(folder)).collect();
+    let mut folders: Vec<PathBuf> = ["src", "tests", "benches"]
+        .iter()
+        .map(|folder| root.join(folder))
+        .collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -67,12 +99,19 @@ fn module_of(file: &str) -> Option<&str> {
 /// The code of a file without its tests and comments.
 fn code_of(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    let silent: Vec<_> = sources().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(file, _)| file).collect();
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//! "))
+        .map(|(file, _)| file)
+        .collect();
     assert!(silent.is_empty(), "these files do not open with //!: {silent:?}");
 }
 
@@ -88,7 +127,10 @@ fn layers_do_not_import_those_above_them() {
             continue;
         };
         for used in code_of(&text).split("crate::").skip(1) {
-            let used: String = used.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect();
+            let used: String = used
+                .chars()
+                .take_while(|char| char.is_alphanumeric() || *char == '_')
+                .collect();
             let own = modules.contains(&used.as_str()) || used == module;
             if !used.is_empty() && !own && !allowed.contains(&used.as_str()) {
                 broken.push(format!("{file} ({layer}) names crate::{used}"));
@@ -100,7 +142,17 @@ fn layers_do_not_import_those_above_them() {
 
 #[test]
 fn every_module_has_its_layer_or_is_assembly() {
-    const ASSEMBLY: &[&str] = &["cli", "daemon", "discovery", "engine", "main", "lib", "round", "shard", "survey"];
+    const ASSEMBLY: &[&str] = &[
+        "cli",
+        "daemon",
+        "discovery",
+        "engine",
+        "main",
+        "lib",
+        "round",
+        "shard",
+        "survey",
+    ];
     for (file, _) in sources() {
         let Some(module) = module_of(&file) else { continue };
         let known = LAYERS.iter().any(|(_, modules, _)| modules.contains(&module)) || ASSEMBLY.contains(&module);
