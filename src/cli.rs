@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::build_info;
 use crate::log::LogFormat;
+use crate::shard::Shard;
 
 /// Answers why users see 502s, and which hop to fix.
 ///
@@ -74,6 +75,9 @@ struct RunFlags {
         default_value = "badgateway.yml"
     )]
     config_file: PathBuf,
+    /// Probe only this instance's share of the upstreams: i of N, counted from 0. Every instance has the same N.
+    #[arg(long, value_name = "i/N", env = "BADGATEWAY_SHARD", default_value = "0/1")]
+    shard: Shard,
     #[command(flatten)]
     web: WebFlags,
     #[command(flatten)]

@@ -15,9 +15,12 @@ use crate::upstream::{DEFAULT_MAX_CONCURRENT_PROBES, Target, Upstream};
 
 mod command_line;
 mod context;
+mod discovered;
 mod env;
 mod error;
 mod file;
+mod groups;
+mod modules;
 mod number;
 pub mod operation;
 mod read;
@@ -31,8 +34,11 @@ mod value;
 
 pub use command_line::from_urls;
 pub use context::Env;
+pub use discovered::Discovered;
 pub use error::{Note, Place, Position, Problem, Problems};
 pub(crate) use error::{nearest, quoted};
+pub use groups::{MAX_GROUPS_SIZE, TargetGroup, json_groups, yaml_groups};
+pub use modules::{ModuleError, ModuleTarget, Modules};
 pub use number::{duration, percentage, rate, size, status};
 pub(crate) use number::{show_duration, show_size};
 pub use value::{RESERVED_LABELS, label_name, name};
@@ -71,6 +77,8 @@ pub struct Config {
     pub probe_endpoint: Option<ProbeEndpoint>,
     /// Probes under way at once in the whole process.
     pub max_concurrent_probes: usize,
+    /// What turns a URL or a discovered target into something that can be probed.
+    pub modules: Modules,
     /// Valid keys this version does not act on, in the order of the file.
     pub unused: Vec<Note>,
     /// The YAML as written, without comments and secrets.
@@ -149,6 +157,7 @@ fn assemble(file: file::File, resolved: resolve::Resolved, root: &tree::Node) ->
         max_concurrent_probes: file
             .max_concurrent_probes
             .map_or(DEFAULT_MAX_CONCURRENT_PROBES, |number| number.value as usize),
+        modules: Modules::new(file.defaults, file.modules, root),
         unused: unused::notes(root),
         shown: shown::render(root),
     }

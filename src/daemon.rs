@@ -6,21 +6,29 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+mod discovered;
+
 use crate::build_info;
 use crate::clock;
 use crate::config::{self, Config, Problems};
+use crate::discovery::{self, Means};
 use crate::engine::{CannotProbe, Engine, UpstreamRun};
 use crate::history::{Bounds, History};
 use crate::metrics::{Build, Metrics};
+use crate::on_request;
+use crate::probe::Prober;
 use crate::round::HopRun;
-use crate::server::{self, Failing, HopState, HopStatus, ReloadRequest, ServerState, WebConfig};
+use crate::server::{self, Failing, HopState, HopStatus, ProbeEndpoint, ReloadRequest, ServerState, WebConfig};
+use crate::shard::Shard;
+
+use discovered::Discoveries;
 
 /// Probes under way at the end are waited for this long.
 const GRACE: Duration = Duration::from_secs(5);
@@ -85,6 +93,7 @@ impl std::fmt::Display for DaemonError {
 pub async fn run(
     source: Source,
     config: Config,
+    shard: Shard,
     listeners: Vec<TcpListener>,
     web: Option<WebConfig>,
     mut reload: mpsc::Receiver<()>,
@@ -93,15 +102,25 @@ pub async fn run(
     let metrics = Metrics::new(Build::of(build_info::VERSION, build_info::REVISION));
     let history = Arc::new(Mutex::new(History::new(Bounds::default())));
     let engine = Arc::new(Engine::new(metrics.clone(), history.clone()));
-    engine.apply(&config).map_err(DaemonError::CannotProbe)?;
+    let (lists, mut found) = mpsc::channel(discovery::QUEUED_LISTS);
+    let means = Means {
+        prober: Arc::new(Prober::new(0.0)),
+        modules: config.modules.clone(),
+        metrics: metrics.clone(),
+        lists,
+    };
     let mut running = Running {
         source,
+        shard,
+        discoveries: Discoveries::new(means),
+        config,
         engine: engine.clone(),
         metrics: metrics.clone(),
         history,
         shown: Arc::default(),
+        probe_endpoint: Arc::default(),
     };
-    running.adopted(&config);
+    running.start().map_err(DaemonError::CannotProbe)?;
 
     let (stopping, is_stopping) = watch::channel(false);
     let (ask_reload, mut asked) = mpsc::channel::<ReloadRequest>(RELOAD_QUEUE);
@@ -130,6 +149,10 @@ pub async fn run(
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
             Some(()) = reload.recv() => drop(running.reload().await),
+            Some(list) = found.recv() => {
+                let more = std::iter::from_fn(|| found.try_recv().ok()).collect::<Vec<_>>();
+                running.discovered(std::iter::once(list).chain(more));
+            }
             Some(answer) = asked.recv() => drop(answer.send(running.reload().await)),
             _ = &mut rounds => break Err(DaemonError::Ended("scheduler")),
             Some(_) = servers.join_next() => break Err(DaemonError::Ended("server")),
@@ -147,13 +170,53 @@ pub async fn run(
 /// What a reload needs.
 struct Running {
     source: Source,
+    shard: Shard,
+    discoveries: Discoveries,
+    /// As loaded; what is discovered is not in it.
+    config: Config,
     engine: Arc<Engine>,
     metrics: Metrics,
     history: Arc<Mutex<History>>,
     shown: Arc<ArcSwap<String>>,
+    probe_endpoint: Arc<ArcSwapOption<ProbeEndpoint>>,
 }
 
 impl Running {
+    /// Takes the first configuration over; sources begin to be asked.
+    fn start(&mut self) -> Result<(), Vec<CannotProbe>> {
+        let merged = self.merged(&self.config.clone());
+        self.engine.apply(&merged)?;
+        self.adopted(&merged);
+        self.discoveries.follow(&self.config);
+        Ok(())
+    }
+
+    /// What the file and discovery give together, as far as it is this instance's.
+    fn merged(&mut self, config: &Config) -> Config {
+        let mut merged = self.discoveries.merge(config);
+        merged.upstreams.retain(|upstream| self.shard.owns(&upstream.name));
+        merged
+    }
+
+    /// Sources gave new lists. An upstream that cannot be probed is left out, so that it does not keep others away.
+    fn discovered(&mut self, lists: impl Iterator<Item = discovery::List>) {
+        lists.for_each(|list| self.discoveries.take(list, &self.config));
+        let mut merged = self.merged(&self.config.clone());
+        if let Err(problems) = self.engine.apply(&merged) {
+            for problem in &problems {
+                warn!(%problem, "a discovered upstream cannot be probed; it is left out");
+            }
+            let bad = |name: &Arc<str>| problems.iter().any(|problem| problem.upstream == *name);
+            merged.upstreams.retain(|upstream| !bad(&upstream.name));
+            if let Err(problems) = self.engine.apply(&merged) {
+                error!(problem = %DaemonError::CannotProbe(problems), "discovered upstreams not taken over");
+                return;
+            }
+        }
+        self.forget_others(&merged);
+        info!(upstreams = merged.upstreams.len(), "discovered upstreams taken over");
+    }
+
     /// Loads the whole new configuration first; if it is not good, the old one keeps running.
     async fn reload(&mut self) -> Result<(), String> {
         let source = self.source.clone();
@@ -162,13 +225,22 @@ impl Running {
             .expect("loading does not panic");
         let result = match loaded {
             Err(problems) => Err(problems.to_string()),
-            Ok(config) => match self.engine.apply(&config) {
-                Err(problems) => Err(DaemonError::CannotProbe(problems).to_string()),
-                Ok(()) => {
-                    self.adopted(&config);
-                    Ok(())
+            Ok(config) => {
+                self.discoveries.rebuild(&config);
+                let merged = self.merged(&config);
+                match self.engine.apply(&merged) {
+                    Err(problems) => {
+                        self.discoveries.rebuild(&self.config);
+                        Err(DaemonError::CannotProbe(problems).to_string())
+                    }
+                    Ok(()) => {
+                        self.adopted(&merged);
+                        self.discoveries.follow(&config);
+                        self.config = config;
+                        Ok(())
+                    }
                 }
-            },
+            }
         };
         match &result {
             Ok(()) => info!("configuration reloaded"),
@@ -187,14 +259,22 @@ impl Running {
             .external_url(config.external_url.as_deref().unwrap_or_default());
         self.metrics.config_reloaded(true, clock::now());
         self.shown.store(Arc::new(config.shown.clone()));
-        let stays = |name: &str| config.upstreams.iter().any(|upstream| &*upstream.name == name);
+        self.probe_endpoint
+            .store(on_request::endpoint(config, &self.metrics).map(Arc::new));
+        self.forget_others(config);
+        for note in &config.unused {
+            warn!(note = %note, "not acted on by this version");
+        }
+    }
+
+    /// Forgets the history of upstreams that are not probed any more.
+    fn forget_others(&self, config: &Config) {
+        let names: std::collections::HashSet<&str> = config.upstreams.iter().map(|upstream| &*upstream.name).collect();
+        let stays = |name: &str| names.contains(name);
         self.history
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .retain_upstreams(stays);
-        for note in &config.unused {
-            warn!(note = %note, "not acted on by this version");
-        }
     }
 
     fn server_state(
@@ -209,6 +289,7 @@ impl Running {
             history: self.history.clone(),
             hops: Arc::new(move || engine.upstreams().iter().flat_map(|run| hops_of(run)).collect()),
             shown_config: self.shown.clone(),
+            probe_endpoint: self.probe_endpoint.clone(),
             reload,
             stopping,
             web: web.map(Arc::new),

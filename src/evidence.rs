@@ -160,6 +160,7 @@ fn redirect(fault: &RedirectFault) -> String {
     match fault {
         RedirectFault::TooMany => "one redirect too many".to_owned(),
         RedirectFault::Host(host) => format!("a redirect to {}, which redirects.hosts does not allow", cut(host)),
+        RedirectFault::Address(host, ip) => format!("a redirect to {} at {ip}, which is not allowed", cut(host)),
         RedirectFault::Location => "a redirect without a usable Location".to_owned(),
     }
 }

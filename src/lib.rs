@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Who may import whom: *words* know only each other; *judgement* knows words, and neither sockets nor the clock;
-//! *edges* know words and not each other, except that the server reads metrics and history, and its own
-//! configuration file through the reader in `config`; *assembly* knows all.
+//! *edges* know words and not each other, except that the server reads metrics and history, and its own configuration
+//! file through the reader in `config`, and that discovery takes its settings and formats from the configuration and
+//! asks with the prober; *assembly* knows all.
 //! A test reads the sources and holds them to it.
 //!
 //! What is to come has its place: the parsers of gateway logs under `gateway` and a `tail` of files beside `probe`,
@@ -32,12 +33,14 @@ pub mod gateway;
 pub mod history;
 pub mod pace;
 pub mod schedule;
+pub mod shard;
 
 // Edges.
 pub mod build_info;
 pub mod clock;
 pub mod config;
 pub mod crypto;
+pub mod discovery;
 pub mod init;
 pub mod log;
 pub mod metrics;
@@ -48,5 +51,6 @@ pub mod server;
 pub mod cli;
 pub mod daemon;
 pub mod engine;
+pub mod on_request;
 pub mod round;
 pub mod survey;

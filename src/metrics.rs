@@ -139,6 +139,11 @@ impl Metrics {
         self.process.panics.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A source of discovery that gave no list, or not all of it.
+    pub fn discovery_failed(&self) {
+        self.process.discovery_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// An attempt to load the configuration, the first one at start included.
     pub fn config_reloaded(&self, successful: bool, at: SystemTime) {
         self.process.config_reloaded(successful, at);

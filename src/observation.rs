@@ -403,6 +403,8 @@ pub enum RedirectFault {
     TooMany,
     /// To a host that is not allowed.
     Host(String),
+    /// To an address that is not allowed: the host and its address.
+    Address(String, IpAddr),
     /// `Location` is missing or no http(s) URL.
     Location,
 }
@@ -412,6 +414,8 @@ pub enum RedirectFault {
 pub struct Head {
     /// The status code.
     pub status: u16,
+    /// The version it was sent in: `1.0`, `1.1` or `2`.
+    pub version: &'static str,
     /// Bytes from the first of the status line to the empty line; for HTTP/2 what HTTP/1.1 would have needed.
     pub bytes: u64,
     /// The longest line, bytes.

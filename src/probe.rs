@@ -8,6 +8,7 @@ pub mod dns;
 pub mod http;
 pub mod meter;
 pub mod tls;
+mod watch;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -19,16 +20,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use url::Url;
 
+pub use watch::Watch;
+
 use crate::observation::{
-    Address, AnswerSource, End, HttpFailure, HttpFault, Observation, RedirectFault, Resolution, Timings, TlsFacts,
-    TlsFault, TraceId,
+    Address, AnswerSource, DnsFault, End, HttpFailure, HttpFault, Observation, RedirectFault, Resolution, Timings,
+    TlsFacts, TlsFault, TraceId,
 };
 use crate::probe::connect::ConnectEnd;
 use crate::probe::dns::Resolver;
+use crate::probe::dns::answer::Service;
 use crate::probe::http::{Ask, ExchangeEnd, ReadLimits, http1, http2};
 use crate::probe::meter::Meter;
 use crate::probe::tls::{Client, HandshakeEnd, PolicyError};
-use crate::upstream::{Host, HttpVersion, Request, Scheme, Target};
+use crate::probe::watch::Unwatched;
+use crate::upstream::{Family, Host, HttpVersion, Request, Scheme, Target};
 
 /// Statuses that ask to look elsewhere (RFC 9110, 15.4).
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
@@ -96,30 +101,59 @@ impl Prober {
         }
     }
 
-    /// Resolves the host of a target.
+    /// The hosts and ports that the SRV records of a name give, by the system's resolvers unless others are named.
+    pub async fn services(
+        &self,
+        name: &str,
+        resolvers: &[SocketAddr],
+        wait: Duration,
+    ) -> Result<Vec<Service>, DnsFault> {
+        self.resolver.services(name, resolvers, wait).await
+    }
+
+    /// Resolves a name that belongs to no target.
+    pub async fn lookup(&self, name: &str, family: Family, resolvers: &[SocketAddr], wait: Duration) -> Resolution {
+        self.resolver.resolve(name, family, resolvers, wait).await
+    }
+
+    /// Resolves the host of a prepared target; one whose URL holds the address costs nothing.
     pub async fn resolve(&self, prepared: &Prepared) -> Arc<Resolution> {
-        let target = &prepared.target;
-        match (&prepared.literal, &target.host) {
-            (None, Host::Name(name)) => {
-                let wait = target.resolution_timeout();
-                Arc::new(
-                    self.resolver
-                        .resolve(name, target.family, &target.resolvers, wait)
-                        .await,
-                )
+        match &prepared.literal {
+            Some(literal) => literal.clone(),
+            None => Arc::new(self.resolve_host(&prepared.target).await),
+        }
+    }
+
+    /// Resolves the host of a target.
+    pub async fn resolve_host(&self, target: &Target) -> Resolution {
+        match (&target.host, literal(&target.host)) {
+            (Host::Name(name), _) => {
+                self.lookup(name, target.family, &target.resolvers, target.resolution_timeout())
+                    .await
             }
-            (Some(literal), _) => literal.clone(),
-            (None, Host::Ip(_) | Host::Unix(_)) => unreachable!("these are prepared as literals"),
+            (Host::Ip(_) | Host::Unix(_), literal) => literal.expect("these need no answer"),
         }
     }
 
     /// Makes one probe of one address and one path.
     pub async fn probe(&self, prepared: &Prepared, request: &Request, address: &Address) -> Observation {
+        self.probe_watched(prepared, request, address, &Unwatched).await
+    }
+
+    /// As [`Prober::probe`], with somebody who sees each exchange and may refuse where a redirect leads.
+    pub async fn probe_watched(
+        &self,
+        prepared: &Prepared,
+        request: &Request,
+        address: &Address,
+        watch: &dyn Watch,
+    ) -> Observation {
         let target = &*prepared.target;
         let mut trail = Trail::start(target, request, address, self.sampled());
         loop {
             let end = trail.step(prepared).await;
-            match self.next_place(target, &mut trail, &end).await {
+            watch.exchanged(&trail.place.address, &trail.timings, &end);
+            match self.next_place(target, &mut trail, &end, watch).await {
                 Next::Done => return trail.finish(end),
                 Next::Instead(end) => return trail.finish(end),
                 Next::Follow(place) => trail.place = place,
@@ -132,7 +166,7 @@ impl Prober {
     }
 
     /// Where a redirect leads, if there is one to follow.
-    async fn next_place(&self, target: &Target, trail: &mut Trail<'_>, end: &End) -> Next {
+    async fn next_place(&self, target: &Target, trail: &mut Trail<'_>, end: &End, watch: &dyn Watch) -> Next {
         let End::Response(response) = end else {
             return Next::Done;
         };
@@ -159,9 +193,10 @@ impl Prober {
         if asks_for_get(response.head.status, &trail.method) {
             trail.method = Cow::Owned(Method::GET);
         }
-        match self.place_of(target, trail, &url, host).await {
+        match self.place_of(target, trail, &url, host, watch).await {
             Ok(place) => Next::Follow(place),
-            Err(end) => Next::Instead(end),
+            Err(Detour::End(end)) => Next::Instead(end),
+            Err(Detour::Refused(host, ip)) => refuse(RedirectFault::Address(host, ip)),
         }
     }
 
@@ -172,7 +207,8 @@ impl Prober {
         trail: &Trail<'_>,
         url: &Url,
         host: String,
-    ) -> Result<Place<'static>, End> {
+        watch: &dyn Watch,
+    ) -> Result<Place<'static>, Detour> {
         let scheme = if url.scheme() == "https" {
             Scheme::Https
         } else {
@@ -184,7 +220,16 @@ impl Prober {
         let address = match &here.address {
             address if same_host && port == here.port => address.clone(),
             Address::Tcp(known) if same_host => Address::Tcp(SocketAddr::new(known.ip(), port)),
-            _ => Address::Tcp(SocketAddr::new(self.resolve_one(target, &host).await?, port)),
+            _ => {
+                let ip = self
+                    .resolve_one(target, trail, &host, watch)
+                    .await
+                    .map_err(Detour::End)?;
+                if !watch.allows(&host, ip) {
+                    return Err(Detour::Refused(host, ip));
+                }
+                Address::Tcp(SocketAddr::new(ip, port))
+            }
         };
         let host_header = HeaderValue::try_from(&url[url::Position::BeforeHost..url::Position::AfterPort])
             .expect("the host of a parsed URL is ASCII without blanks");
@@ -205,17 +250,32 @@ impl Prober {
         })
     }
 
-    async fn resolve_one(&self, target: &Target, host: &str) -> Result<IpAddr, End> {
+    /// The deadline of the probe holds here too: what it does not leave is missing to the exchange that follows.
+    async fn resolve_one(
+        &self,
+        target: &Target,
+        trail: &Trail<'_>,
+        host: &str,
+        watch: &dyn Watch,
+    ) -> Result<IpAddr, End> {
         if let Ok(ip) = host.parse() {
             return Ok(ip);
         }
+        let wait = target.resolution_timeout().min(trail.deadline - Instant::now());
         let resolution = self
             .resolver
-            .resolve(host, target.family, &target.resolvers, target.resolution_timeout())
+            .resolve(host, target.family, &target.resolvers, wait)
             .await;
+        watch.resolved(&resolution);
         let addresses = resolution.result.map_err(End::Dns)?;
         Ok(*addresses.first().expect("a successful resolution has an address"))
     }
+}
+
+/// Why a redirect leads nowhere.
+enum Detour {
+    End(End),
+    Refused(String, IpAddr),
 }
 
 /// The host redirects are compared with: that of the `Host` header, without port or brackets.
@@ -359,7 +419,8 @@ impl<'a> Trail<'a> {
     async fn over_tls(&mut self, client: &Client, meter: Meter, prepared: &Prepared) -> End {
         let begun = Instant::now();
         // Boxed, so that plain probes under way are not as large as the largest TLS one.
-        let handshake = Box::pin(client.handshake(meter, &self.place.server_name, self.deadline));
+        let handshake =
+            Box::pin(client.handshake(meter, &self.place.server_name, self.place.configured, self.deadline));
         let (result, facts) = handshake.await;
         let facts = Arc::new(facts);
         self.tls = Some(facts.clone());
@@ -387,7 +448,7 @@ impl<'a> Trail<'a> {
                 if facts.client_certificate_requested && tls::refuses_client_certificate(alert) =>
             {
                 End::Tls(TlsFault::ClientCertificate {
-                    sent: client.sends_certificate(),
+                    sent: self.place.configured && client.sends_certificate(),
                 })
             }
             end => self.http_end(end),

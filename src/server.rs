@@ -1,4 +1,5 @@
-//! The HTTP server: metrics, a first status page, recent probes, the shown configuration, health and reload.
+//! The HTTP server: metrics, a first status page, recent probes, probes on request, the shown configuration,
+//! health and reload.
 //!
 //! The caller binds the listener and says when to stop. The server reads what others own and changes nothing itself:
 //! a reload is a message to the daemon. `web_config` knows TLS and who may come in.
@@ -8,6 +9,7 @@ mod connection;
 mod html;
 mod logs;
 mod negotiate;
+mod probe_endpoint;
 mod routes;
 mod scrape;
 mod stalling;
@@ -20,10 +22,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use connection::serve;
+pub use probe_endpoint::{Ask, Asked, Phases, ProbeEndpoint, Probed, Refusal};
 pub use web_config::WebConfig;
 
 use crate::cause::Cause;
@@ -45,6 +48,8 @@ pub struct ServerState {
     pub hops: Arc<dyn Fn() -> Vec<HopStatus> + Send + Sync>,
     /// The running configuration with secrets hidden, for `/config`.
     pub shown_config: Arc<ArcSwap<String>>,
+    /// `/probe` as the running configuration has it; `None` while it is off.
+    pub probe_endpoint: Arc<ArcSwapOption<ProbeEndpoint>>,
     /// To the daemon, one request for each POST to `/-/reload`; when it is full the caller gets a 503.
     pub reload: mpsc::Sender<ReloadRequest>,
     /// True from the moment the daemon begins to stop: `/-/ready` is 503 from then on.

@@ -12,6 +12,7 @@ use crate::cli::style::Style;
 use crate::cli::{DemoArgs, fail, run};
 use crate::config;
 use crate::daemon::Source;
+use crate::shard::Shard;
 
 use origins::{Fault, Place};
 
@@ -37,7 +38,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         Err(problems) => return fail(problems, 1),
     };
     world.introduce(&args.web.listen, &file.display().to_string());
-    let end = run::serve(source, config, &args.web);
+    let end = run::serve(source, config, Shard::default(), &args.web);
     let _ = std::fs::remove_file(file);
     drop(runtime);
     end

@@ -13,6 +13,7 @@ use crate::cli::{RunArgs, WebFlags, fail};
 use crate::config::{Config, Problems};
 use crate::daemon::{self, Source};
 use crate::server::WebConfig;
+use crate::shard::Shard;
 
 /// Loads, binds, runs. Exit 1 with one clear line for each thing that is wrong.
 pub fn run(args: RunArgs) -> ExitCode {
@@ -25,7 +26,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         },
     };
     match source.load() {
-        Ok(config) => serve(source, config, &args.flags.web),
+        Ok(config) => serve(source, config, args.flags.shard, &args.flags.web),
         Err(problems) => {
             eprintln!("{problems}");
             if matches!(&source, Source::File(path) if !path.exists()) {
@@ -37,7 +38,7 @@ pub fn run(args: RunArgs) -> ExitCode {
 }
 
 /// Runs the daemon with a loaded configuration.
-pub fn serve(source: Source, config: Config, flags: &WebFlags) -> ExitCode {
+pub fn serve(source: Source, config: Config, shard: Shard, flags: &WebFlags) -> ExitCode {
     let web = match web_config(flags) {
         Ok(web) => web,
         Err(problems) => {
@@ -57,7 +58,7 @@ pub fn serve(source: Source, config: Config, flags: &WebFlags) -> ExitCode {
         let (reload, reloads) = mpsc::channel(1);
         let stop = CancellationToken::new();
         tokio::spawn(signals(reload, stop.clone()));
-        daemon::run(source, config, listeners, web, reloads, stop)
+        daemon::run(source, config, shard, listeners, web, reloads, stop)
             .await
             .map_err(|error| error.to_string())
     });

@@ -12,6 +12,7 @@ mod request;
 mod secret;
 
 pub use hop::bare as bare_host;
+pub use hop::host;
 pub use secret::read as read_file;
 
 /// The whole file.

@@ -38,11 +38,7 @@ pub struct Resolved {
 pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
     let known = Known {
         gateways: gateway::by_name(&file.gateways, cx),
-        modules: file
-            .modules
-            .iter()
-            .map(|(name, settings)| (name.value.as_str(), settings))
-            .collect(),
+        modules: by_name(&file.modules),
         defaults: &file.defaults,
     };
     let mut seen = HashMap::new();
@@ -63,6 +59,36 @@ pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
     }
 }
 
+/// A target asked for after loading: the built-in settings with these over them, nearest first. Every setting reaches it,
+/// secrets included.
+pub fn lone_target(entry: &HopEntry, layers: &[&Settings], cx: &Context<'_>) -> Option<Target> {
+    let layers = Layers::new(&entry.settings, layers, Role::Origin { verify: true });
+    target::build(entry, &layers, &[], cx)
+}
+
+/// An upstream found after loading. It knows no gateways.
+pub fn lone_upstream(
+    entry: &UpstreamEntry,
+    modules: &[(At<String>, Settings)],
+    defaults: &Settings,
+    cx: &Context<'_>,
+) -> Option<(Upstream, UpstreamExtras)> {
+    let known = Known {
+        gateways: HashMap::new(),
+        modules: by_name(modules),
+        defaults,
+    };
+    unique_name(entry, &mut HashMap::new(), cx);
+    upstream(entry, &known, cx)
+}
+
+fn by_name(modules: &[(At<String>, Settings)]) -> HashMap<&str, &Settings> {
+    modules
+        .iter()
+        .map(|(name, settings)| (name.value.as_str(), settings))
+        .collect()
+}
+
 /// What upstreams refer to.
 struct Known<'a> {
     gateways: HashMap<&'a str, (Arc<Gateway>, bool)>,
@@ -70,7 +96,7 @@ struct Known<'a> {
     defaults: &'a Settings,
 }
 
-fn missing(name: &str, what: &str, known: &[&str]) -> String {
+pub(super) fn missing(name: &str, what: &str, known: &[&str]) -> String {
     match (nearest(name, known.iter().copied()), known) {
         (Some(near), _) => format!("{} is no {what}; did you mean {near}?", quoted(name)),
         (None, []) => format!("{} is no {what}; none is defined", quoted(name)),

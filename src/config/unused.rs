@@ -18,17 +18,12 @@ const UNUSED: &[(&str, &str)] = &[
     ("*.version_header", "versions are not read yet"),
     ("*.content", "content is not compared between hops yet"),
     (
-        "discovery",
-        "upstreams are not discovered yet; only those under upstreams are probed",
-    ),
-    (
         "alertmanager",
         "alerts are not sent directly yet; use the shipped alerting rules",
     ),
     ("storage", "nothing is kept on disk yet"),
     ("health_endpoint", "/health is not served yet"),
     ("agent_check", "the agent check is not served yet"),
-    ("probe_endpoint", "/probe is not served yet"),
 ];
 
 /// The sections that take an upstream's settings; `*` above stands for each of them.

@@ -148,6 +148,8 @@ families! {
         "Rounds not begun because the one before was still running.";
     PANICS "badgateway_probe_panics_total" Counter None []
         "Probes that ended in a defect of this program.";
+    DISCOVERY_FAILURES "badgateway_discovery_failures_total" Counter None []
+        "Times a source of discovery gave no list; the last good one is kept.";
     PENDING "badgateway_upstreams_pending" Gauge None []
         "Upstreams of which no hop has had a complete round yet.";
     SERIES_DROPPED "badgateway_series_dropped_total" Counter None []

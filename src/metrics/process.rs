@@ -48,6 +48,7 @@ pub(super) struct Process {
     pub(super) rounds_skipped: AtomicU64,
     pub(super) panics: AtomicU64,
     pub(super) series_dropped: AtomicU64,
+    pub(super) discovery_failures: AtomicU64,
     reload_successful: AtomicBool,
     /// Of the last success; `None` before the first.
     reload_at: Mutex<Option<f64>>,
@@ -62,6 +63,7 @@ impl Process {
             rounds_skipped: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             series_dropped: AtomicU64::new(0),
+            discovery_failures: AtomicU64::new(0),
             reload_successful: AtomicBool::new(false),
             reload_at: Mutex::new(None),
         }
@@ -110,6 +112,10 @@ impl Process {
             (&catalogue::IN_FLIGHT, in_flight),
             (&catalogue::ROUNDS_SKIPPED, self.rounds_skipped.load(Ordering::Relaxed)),
             (&catalogue::PANICS, self.panics.load(Ordering::Relaxed)),
+            (
+                &catalogue::DISCOVERY_FAILURES,
+                self.discovery_failures.load(Ordering::Relaxed),
+            ),
             (&catalogue::PENDING, pending),
             (&catalogue::SERIES_DROPPED, self.series_dropped.load(Ordering::Relaxed)),
         ] {

@@ -20,7 +20,7 @@ use hickory_proto::rr::{Name, RecordType};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::observation::{AnswerSource, DnsFault, Resolution};
-use crate::probe::dns::answer::Answer;
+use crate::probe::dns::answer::{Answer, Service};
 use crate::probe::dns::system::{System, SystemFiles};
 use crate::upstream::Family;
 
@@ -51,6 +51,38 @@ impl Resolver {
         };
         resolution.elapsed = started.elapsed();
         resolution
+    }
+
+    /// The services that the SRV records of a name give, asked for like an address (RFC 2782).
+    ///
+    /// # Errors
+    /// Why there are none, of the name as it stands where search domains were tried too.
+    pub async fn services(
+        &self,
+        name: &str,
+        resolvers: &[SocketAddr],
+        wait: Duration,
+    ) -> Result<Vec<Service>, DnsFault> {
+        let deadline = Instant::now() + wait;
+        let system = self.files.current();
+        let (candidates, resolvers) = match resolvers {
+            [] => (system.candidates(name), system.resolvers.as_slice()),
+            _ => (vec![absolute(name)], resolvers),
+        };
+        let mut first = None;
+        for candidate in candidates {
+            let Ok(asked) = Name::from_utf8(&candidate).map(fully_qualified) else {
+                continue;
+            };
+            match first_usable(asked, RecordType::SRV, resolvers, deadline).await {
+                Ok((_, answer)) => return Ok(answer.services),
+                Err(fault @ (DnsFault::NxDomain | DnsFault::NoData)) => {
+                    first = first.filter(|_| candidate != absolute(name)).or(Some(fault));
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(first.unwrap_or(DnsFault::NxDomain))
     }
 
     async fn as_the_system(&self, name: &str, family: Family, deadline: Instant) -> Resolution {
@@ -283,6 +315,7 @@ mod tests {
             server,
             Answer {
                 addresses,
+                services: Vec::new(),
                 cname_chain: Vec::new(),
                 ttl: Some(Duration::from_secs(30)),
             },

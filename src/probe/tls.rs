@@ -78,14 +78,16 @@ impl Client {
         })
     }
 
-    /// One handshake before the deadline. Facts come back whether it succeeds or not.
+    /// One handshake before the deadline. Facts come back whether it succeeds or not. Our certificate is given where
+    /// it is asked for and `own` says that this is the host it was configured for.
     pub async fn handshake(
         &self,
         stream: Meter,
         server_name: &str,
+        own: bool,
         deadline: Instant,
     ) -> (Result<Box<TlsStream<Meter>>, HandshakeEnd>, TlsFacts) {
-        let recorder = Arc::new(Recorder::new(self.trust.clone(), self.key.clone()));
+        let recorder = Arc::new(Recorder::new(self.trust.clone(), self.key.clone().filter(|_| own)));
         let Ok(name) = ServerName::try_from(server_name.to_owned()) else {
             let fault = TlsFault::Protocol(format!("{server_name:?} is no name for a certificate"));
             return (Err(HandshakeEnd::Fault(fault)), TlsFacts::default());

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Router, http::HeaderValue};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::access::Caller;
-use super::{ServerState, html, logs, scrape, status};
+use super::{ServerState, html, logs, probe_endpoint, scrape, status};
 
 /// All routes. Any other path is 404, another method 405.
 pub(super) fn router(state: ServerState) -> Router {
@@ -22,6 +22,7 @@ pub(super) fn router(state: ServerState) -> Router {
             "/metrics",
             get(move |headers: HeaderMap| async move { scrape::answer(metrics, &scrapes, &headers) }),
         )
+        .route("/probe", any(probe))
         .route("/logs", get(show_logs))
         .route("/config", get(show_config))
         .route("/-/healthy", get(async || "badgateway is healthy.\n"))
@@ -72,12 +73,24 @@ async fn ready(State(state): State<ServerState>) -> Response {
     }
 }
 
+/// A page of another site must not reload us or make us probe; programs send no such header.
+fn refuse_other_sites(headers: &HeaderMap) -> Option<Response> {
+    let site = headers.get(HeaderName::from_static("sec-fetch-site"))?;
+    let other = site != "same-origin" && site != "none";
+    other.then(|| (StatusCode::FORBIDDEN, "Not from a page of another site.\n").into_response())
+}
+
+async fn probe(state: State<ServerState>, caller: Extension<Caller>, headers: HeaderMap, uri: Uri) -> Response {
+    match refuse_other_sites(&headers) {
+        Some(refusal) => refusal,
+        None => probe_endpoint::answer(state, caller, headers, uri).await,
+    }
+}
+
 /// Asks the daemon for a reload and waits for what comes of it.
 async fn reload(State(state): State<ServerState>, headers: HeaderMap) -> Response {
-    // A form on another site's page must not reload us; programs send no such header.
-    let site = headers.get(HeaderName::from_static("sec-fetch-site"));
-    if site.is_some_and(|site| site != "same-origin" && site != "none") {
-        return (StatusCode::FORBIDDEN, "Not from a page of another site.\n").into_response();
+    if let Some(refusal) = refuse_other_sites(&headers) {
+        return refusal;
     }
     let (answer, outcome) = oneshot::channel();
     match state.reload.try_send(answer) {

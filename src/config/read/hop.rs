@@ -107,7 +107,7 @@ pub fn settings(fields: &mut Fields<'_>) -> HopSettings {
 }
 
 /// A host with or without port.
-fn host(text: &str) -> Result<HostEntry, String> {
+pub fn host(text: &str) -> Result<HostEntry, String> {
     const WRONG: &str = "is not a host; write shop.example.com or shop.example.com:8443";
     if text.contains(['/', '@', '?', '#']) {
         return Err(WRONG.into());

@@ -11,11 +11,22 @@ use crate::observation::DnsFault;
 /// CNAMEs followed in one answer; public resolvers stop at 8 to 16.
 const MAX_CNAMES: usize = 16;
 
-/// The addresses of one family.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A host and port that an SRV record names (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Service {
+    /// The name, without final dot.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// The addresses of one family, or the services of a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// In the order of the answer.
     pub addresses: Vec<IpAddr>,
+    /// In the order of the answer; only where SRV was asked for.
+    pub services: Vec<Service>,
     /// Names passed on the way.
     pub cname_chain: Vec<String>,
     /// Lowest time to live of the records used.
@@ -81,20 +92,31 @@ fn addresses(records: &[Record], name: &Name, kind: RecordType) -> Result<Answer
         cname_chain.push(target.to_ascii().trim_end_matches('.').to_owned());
         owner = target.clone();
     }
-    let mut addresses = Vec::new();
+    let (mut addresses, mut services) = (Vec::new(), Vec::new());
     for record in records.iter().filter(|record| record.name.eq_ignore_root(&owner)) {
         let ip = match &record.data {
             RData::A(ip) if kind == RecordType::A => IpAddr::V4(ip.0),
             RData::AAAA(ip) if kind == RecordType::AAAA => IpAddr::V6(ip.0),
+            RData::SRV(service) if kind == RecordType::SRV => {
+                // The root as target means that the service is decidedly not available (RFC 2782).
+                if !service.target.is_root() {
+                    services.push(Service {
+                        host: service.target.to_ascii().trim_end_matches('.').to_owned(),
+                        port: service.port,
+                    });
+                }
+                continue;
+            }
             _ => continue,
         };
         ttl = ttl.into_iter().chain([record.ttl]).min();
         addresses.push(ip);
     }
-    match addresses.is_empty() {
+    match addresses.is_empty() && services.is_empty() {
         true => Err(DnsFault::NoData),
         false => Ok(Answer {
             addresses,
+            services,
             cname_chain,
             ttl: ttl.map(|ttl| Duration::from_secs(ttl.into())),
         }),
@@ -155,6 +177,7 @@ mod tests {
             reply(ResponseCode::NoError, records),
             Reply::Answer(Ok(Answer {
                 addresses: vec![[192, 0, 2, 1].into()],
+                services: Vec::new(),
                 cname_chain: vec!["lb.example".into(), "x.cdn".into()],
                 ttl: Some(Duration::from_secs(20)),
             }))

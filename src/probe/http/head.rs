@@ -64,6 +64,7 @@ pub fn parse(bytes: &[u8], to_head_request: bool, now: SystemTime) -> Result<(He
         .ok_or("the status is below 100")?;
     let mut head = Head {
         status,
+        version: if response.version == Some(0) { "1.0" } else { "1.1" },
         bytes: bytes.len() as u64,
         longest_line: longest_line(bytes),
         ..Head::default()

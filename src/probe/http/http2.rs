@@ -162,6 +162,7 @@ fn request(scheme: Scheme, ask: &Ask<'_>) -> Option<Request<()>> {
 fn head(status: u16, headers: &HeaderMap, now: SystemTime) -> Head {
     let mut head = Head {
         status,
+        version: "2",
         bytes: "HTTP/1.1 200 \r\n\r\n".len() as u64,
         ..Head::default()
     };

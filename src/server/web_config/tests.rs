@@ -316,12 +316,13 @@ async fn guesses_do_not_push_out_what_is_known_and_few_may_wait() {
         let guess = given("alice", &guess.to_string());
         assert_eq!(passwords.check(&users, guess).await, SignIn::Wrong);
     }
-    let crowd = (0..40).map(|guess| passwords.check(&users, given("mallory", &guess.to_string())));
+    // No more than are all polled once before any is polled again.
+    let crowd = (0..28).map(|guess| passwords.check(&users, given("mallory", &guess.to_string())));
     let results = futures_util::future::join_all(crowd).await;
     assert_eq!(results.iter().filter(|result| **result == SignIn::Wrong).count(), 16);
-    assert_eq!(results.iter().filter(|result| **result == SignIn::Busy).count(), 24);
+    assert_eq!(results.iter().filter(|result| **result == SignIn::Busy).count(), 12);
     // Nothing is computed for what is known: it passes while another hash takes its time.
-    let crowd = (40..56).map(|guess| passwords.check(&users, given("mallory", &guess.to_string())));
+    let crowd = (28..44).map(|guess| passwords.check(&users, given("mallory", &guess.to_string())));
     let (known, _) = tokio::join!(
         async {
             tokio::task::yield_now().await;
