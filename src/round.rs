@@ -2,25 +2,28 @@
 //!
 //! First attempts make the round; confirmations and rechecks run beside the schedule and count apart.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod again;
+mod lines;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::debug;
 
 use crate::cause::Cause;
 use crate::classify::{classify, classify_resolution, unexpected};
 use crate::clock;
-use crate::confirmation::{Attempt, Change, Place, Recheck, Status};
+use crate::confirmation::{Attempt, Change, Place};
 use crate::evidence;
-use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Purpose, RoundSummary, Seen};
+use crate::finding::{AddressCounts, Finding, Outcome, Purpose, RoundSummary, Seen};
 use crate::history::{History, Record};
 use crate::metrics::{HopMetrics, Metrics};
 use crate::observation::{Address, Observation, OwnLimit, Resolution};
@@ -29,8 +32,9 @@ use crate::probe::{Prepared, Prober};
 use crate::schedule::Key;
 use crate::upstream::{AddressChoice, Hop, Host, Request, Target, Upstream};
 
-/// Last known addresses are still probed for this long while their name does not resolve (design, section 4).
-const STALE_ADDRESS_FOR: Duration = Duration::from_secs(600);
+use lines::log_finding;
+pub use state::HopFailing;
+use state::State;
 
 /// What the rounds of all hops share.
 #[derive(Clone, Debug)]
@@ -86,34 +90,6 @@ pub struct HopRun {
     next_address: AtomicUsize,
 }
 
-/// What one hop remembers.
-#[derive(Debug, Default)]
-struct State {
-    status: Status,
-    /// Addresses each target's name gave last, and when.
-    known: HashMap<usize, (Instant, Vec<Address>)>,
-    last_addresses: Option<BTreeSet<Address>>,
-    skipped: BTreeSet<Address>,
-    unprobed: usize,
-    first_round_done: bool,
-    forwarded: bool,
-    /// Since when the hop fails, and what was seen then.
-    failing: Option<(SystemTime, Arc<str>)>,
-}
-
-/// What is confirmed failing at a hop.
-#[derive(Clone, Debug)]
-pub struct HopFailing {
-    /// Why; of several causes the one most places have.
-    pub cause: Cause,
-    /// Nothing of the hop is known to be well.
-    pub wholly: bool,
-    /// When that began.
-    pub since: SystemTime,
-    /// What was seen then.
-    pub evidence: Arc<str>,
-}
-
 /// One request to be made in a round.
 #[derive(Clone, Debug)]
 struct Work {
@@ -164,24 +140,7 @@ impl HopRun {
 
     /// What is confirmed failing, if anything is.
     pub fn failing(&self) -> Option<HopFailing> {
-        let state = self.state();
-        let (since, evidence) = state.failing.clone()?;
-        let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
-        for cause in state.status.believed().filter_map(|(_, believed)| believed.cause()) {
-            *causes.entry(cause).or_default() += 1;
-        }
-        // Of several the most frequent, of equally frequent the one of the earliest phase.
-        let (cause, _) = causes.into_iter().rev().max_by_key(|(_, count)| *count)?;
-        let wholly = !state
-            .status
-            .believed()
-            .any(|(_, believed)| believed == Confirmed::Healthy);
-        Some(HopFailing {
-            cause,
-            wholly,
-            since,
-            evidence,
-        })
+        self.state().failing()
     }
 
     /// Marks a round as begun; false while the one before still runs.
@@ -507,153 +466,6 @@ impl HopRun {
         }
     }
 
-    /// Retries what failed for the first time; what fails again is believed.
-    async fn confirm(self: Arc<Self>, shared: Arc<Shared>, retry: Vec<Place>, follow: Vec<(Place, Cause)>) {
-        let mut last: HashMap<Place, (Attempt, Finding)> = HashMap::new();
-        for _ in 0..self.upstream.confirm.retries {
-            sleep(self.upstream.confirm.delay).await;
-            let failed: Vec<_> = retry
-                .iter()
-                .filter(|place| {
-                    !last
-                        .get(place)
-                        .is_some_and(|(attempt, _)| attempt.outcome == Outcome::Success)
-                })
-                .collect();
-            for (place, finding) in
-                join_all(failed.iter().map(|place| self.again(&shared, place, Purpose::Confirm))).await
-            {
-                last.insert(place.clone(), (attempt(&place, &finding, Instant::now()), finding));
-            }
-        }
-        if self.retired.load(Ordering::Relaxed) {
-            return;
-        }
-        let now = Instant::now();
-        let (attempts, findings): (Vec<_>, Vec<_>) = last
-            .into_iter()
-            .map(|(place, (attempt, finding))| (attempt, (place, finding)))
-            .unzip();
-        let (confirmation, began) = {
-            let mut state = self.state();
-            let confirmation = state.status.confirm(&attempts, &follow);
-            let began = self.apply(&mut state, &confirmation.changes, &findings, now);
-            self.metrics.addresses(state.count_addresses());
-            (confirmation, began)
-        };
-        (0..confirmation.transient).for_each(|_| self.metrics.transient());
-        self.log_changes(&confirmation.changes, &findings);
-        if began {
-            self.begin_rechecks(&shared);
-        }
-    }
-
-    /// One more request to one place; for a name, one more resolution.
-    async fn again(&self, shared: &Shared, place: &Place, purpose: Purpose) -> (Place, Finding) {
-        let prepared = &self.targets[place.target];
-        let request = prepared
-            .target
-            .requests
-            .iter()
-            .position(|request| request.label == place.path);
-        match (&place.address, request) {
-            (Some(address), Some(request)) => {
-                let work = Work {
-                    target: place.target,
-                    request,
-                    address: address.clone(),
-                };
-                // A confirmation may wait for its turn, but not for ever.
-                let not_after = Instant::now() + self.upstream.interval.max(Duration::from_secs(60));
-                self.probe(shared, &work, purpose, not_after).await
-            }
-            (address, _) => {
-                let resolution = shared.prober.resolve(prepared).await;
-                let outcome = match (classify_resolution(&resolution), address) {
-                    (Outcome::Success, Some(address)) => {
-                        match unexpected_of(&prepared.target, &resolution).any(|other| other == *address) {
-                            true => Outcome::Failure(Cause::DnsUnexpectedAddress),
-                            false => Outcome::Success,
-                        }
-                    }
-                    (outcome, _) => outcome,
-                };
-                let seen = Seen::Resolution(resolution);
-                let judged = self.finding(place.target, address.clone(), None, purpose, outcome, seen);
-                self.record(shared, &judged.1);
-                judged
-            }
-        }
-    }
-
-    fn begin_rechecks(self: &Arc<Self>, shared: &Arc<Shared>) {
-        if !self.rechecking.swap(true, Ordering::AcqRel) {
-            let (hop, shared) = (self.clone(), shared.clone());
-            tokio::spawn(async move {
-                hop.recheck(&shared).await;
-                hop.rechecking.store(false, Ordering::Release);
-            });
-        }
-    }
-
-    /// Looks at one failing place now and then until it is well again or a minute has passed.
-    async fn recheck(&self, shared: &Shared) {
-        loop {
-            sleep(self.upstream.confirm.recheck).await;
-            if self.retired.load(Ordering::Relaxed) {
-                return;
-            }
-            let next = self.state().status.recheck(Instant::now());
-            match next {
-                Err(Recheck::Over) => return,
-                Err(Recheck::NotBefore(at)) => sleep_until(at).await,
-                Ok(place) => {
-                    let (place, finding) = self.again(shared, &place, Purpose::Recheck).await;
-                    let mut state = self.state();
-                    state.status.rechecked(&attempt(&place, &finding, Instant::now()));
-                    if finding.outcome == Outcome::Success && !state.forwarded {
-                        state.forwarded = true;
-                        shared.forward.add(self.key);
-                    }
-                }
-            }
-        }
-    }
-
-    /// One line when a hop begins to fail, when its cause changes, and when it is well again.
-    fn log_changes(&self, changes: &[Change], findings: &[(Place, Finding)]) {
-        let Some(change) = changes.iter().find(|change| matters(change)) else {
-            return;
-        };
-        let others = changes.iter().filter(|change| matters(change)).count() - 1;
-        let (upstream, hop) = (&self.upstream.name, &self.hop.name);
-        let address = change
-            .place
-            .address
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let finding = findings
-            .iter()
-            .find(|(place, _)| *place == change.place)
-            .map(|(_, finding)| finding);
-        let evidence = finding.map(evidence::of_finding).unwrap_or_default();
-        let attempt = finding
-            .and_then(Finding::observation)
-            .map(|seen| seen.trace.to_string())
-            .unwrap_or_default();
-        let path = &change.place.path;
-        match change.to {
-            Confirmed::Failing(cause) => {
-                warn!(%upstream, %hop, address, %path, %cause, evidence, attempt, others, "failing");
-            }
-            Confirmed::Healthy => {
-                let cause = change.from.and_then(Confirmed::cause).map_or("", Cause::label);
-                info!(%upstream, %hop, address, %path, cause, evidence, attempt, others, "recovered");
-            }
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -680,62 +492,6 @@ impl Drop for Running<'_> {
         }
         self.hop.running.store(false, Ordering::Release);
     }
-}
-
-impl State {
-    fn remember_addresses(&mut self, targets: &[Prepared], resolutions: &[Arc<Resolution>], now: Instant) {
-        for (index, (target, resolution)) in targets.iter().zip(resolutions).enumerate() {
-            if matches!(target.target.host, Host::Name(_)) && resolution.result.is_ok() {
-                self.known
-                    .insert(index, (now, addresses_of(&target.target, resolution)));
-            }
-        }
-    }
-
-    /// Last known addresses of names that do not resolve now, one path each.
-    fn stale_addresses(&self, targets: &[Prepared], resolutions: &[Arc<Resolution>], now: Instant) -> Vec<Work> {
-        let mut work = Vec::new();
-        for (index, (target, resolution)) in targets.iter().zip(resolutions).enumerate() {
-            if resolution.result.is_ok() {
-                continue;
-            }
-            if let Some((at, addresses)) = self.known.get(&index).filter(|(at, _)| now - *at < STALE_ADDRESS_FOR) {
-                debug!(age_seconds = (now - *at).as_secs(), "probing last known addresses");
-                let addresses = addresses.iter().take(target.target.max_addresses);
-                work.extend(addresses.map(|address| Work {
-                    target: index,
-                    request: 0,
-                    address: address.clone(),
-                }));
-            }
-        }
-        work
-    }
-
-    fn count_addresses(&self) -> AddressCounts {
-        let mut failing: BTreeMap<&Address, bool> = BTreeMap::new();
-        for (place, believed) in self.status.believed() {
-            if let Some(address) = &place.address {
-                *failing.entry(address).or_default() |= matches!(believed, Confirmed::Failing(_));
-            }
-        }
-        let skipped = self
-            .skipped
-            .iter()
-            .filter(|address| !failing.contains_key(address))
-            .count();
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        AddressCounts {
-            healthy: count(failing.values().filter(|failing| !**failing).count()),
-            failing: count(failing.values().filter(|failing| **failing).count()),
-            skipped: count(skipped),
-            unprobed: count(self.unprobed),
-        }
-    }
-}
-
-fn matters(change: &Change) -> bool {
-    !matches!((change.from, change.to), (None, Confirmed::Healthy))
 }
 
 /// What confirmation needs of a finding. After an answer that asks for patience there is no further request in between
@@ -793,18 +549,21 @@ fn skipped(findings: &[(Place, Finding)]) -> BTreeSet<Address> {
         .filter(|(_, finding)| finding.outcome == Outcome::Skipped);
     skipped.filter_map(|(place, _)| place.address.clone()).collect()
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn log_finding(finding: &Finding) {
-    let (upstream, hop) = (&finding.upstream.name, &finding.hop.name);
-    let address = finding.address.as_ref().map(ToString::to_string).unwrap_or_default();
-    let path = finding.path.as_deref().unwrap_or_default();
-    let cause = finding.outcome.cause().map_or("", Cause::label);
-    let attempt = finding
-        .observation()
-        .map(|seen| seen.trace.to_string())
-        .unwrap_or_default();
-    let elapsed_ms = finding.observation().map_or(0, |seen| seen.timings.total.as_millis());
-    let evidence = evidence::of_finding(finding);
-    let (purpose, outcome) = (finding.purpose.label(), finding.outcome.to_string());
-    debug!(%upstream, %hop, address, path, purpose, outcome, cause, attempt, elapsed_ms, evidence, "probed");
+    fn size_of_future<F, R>(_: F) -> usize
+    where
+        F: FnOnce(Arc<HopRun>, Arc<Shared>, Instant) -> R,
+    {
+        std::mem::size_of::<R>()
+    }
+
+    /// In an outage thousands of rounds wait at once; what one holds is what an outage costs.
+    #[test]
+    fn a_round_under_way_is_small() {
+        let bytes = size_of_future(HopRun::round);
+        assert!(bytes <= 4096, "{bytes} bytes");
+    }
 }

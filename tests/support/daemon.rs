@@ -39,23 +39,31 @@ pub fn scratch() -> PathBuf {
 impl Daemon {
     /// Starts the daemon with this configuration (JSON is YAML) and waits until it listens. `scratch` goes with it.
     pub fn start(scratch: &Path, config: &Value) -> Daemon {
+        Daemon::start_as(scratch, config, &[])
+    }
+
+    /// As [`Daemon::start`], with no more than so many open files.
+    pub fn start_limited(scratch: &Path, config: &Value, files: u32) -> Daemon {
+        Daemon::start_as(scratch, config, &["prlimit", &format!("--nofile={files}:{files}")])
+    }
+
+    fn start_as(scratch: &Path, config: &Value, before: &[&str]) -> Daemon {
         let file = scratch.join("badgateway.yml");
         let text = serde_json::to_string_pretty(config).expect("a configuration");
         std::fs::write(&file, &text).expect("written");
-        let process = Process::start_with(
-            Path::new(env!("CARGO_BIN_EXE_badgateway")),
-            &[
-                "run",
-                "--config.file",
-                file.to_str().expect("a plain path"),
-                "--web.listen-address",
-                "127.0.0.1:0",
-                "--log.format",
-                "json",
-            ],
-            "KILL",
-            Some(scratch),
-        );
+        let program = env!("CARGO_BIN_EXE_badgateway");
+        let mut words = before.to_vec();
+        words.extend([
+            program,
+            "run",
+            "--config.file",
+            file.to_str().expect("a plain path"),
+            "--web.listen-address",
+            "127.0.0.1:0",
+            "--log.format",
+            "json",
+        ]);
+        let process = Process::start_with(Path::new(words[0]), &words[1..], "KILL", Some(scratch));
         let address = process.wait_for("the listening line", |line| {
             let line: Value = serde_json::from_str(line).ok()?;
             let found = |key: &str| line.get(key).or_else(|| line.get("fields")?.get(key))?.as_str();
@@ -97,8 +105,11 @@ impl Daemon {
         Metrics::parse(&self.page(), "")
     }
 
-    /// What concerns one upstream.
+    /// What concerns one upstream; of no name, everything.
     pub fn scrape_upstream(&self, upstream: &str) -> Metrics {
+        if upstream.is_empty() {
+            return self.scrape();
+        }
         Metrics::parse(&self.page(), &format!("upstream=\"{upstream}\""))
     }
 

@@ -1,0 +1,127 @@
+//! What one hop remembers from round to round.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{Work, addresses_of};
+use crate::cause::Cause;
+use crate::confirmation::Status;
+use crate::finding::{AddressCounts, Confirmed};
+use crate::observation::{Address, Resolution};
+use crate::probe::Prepared;
+use crate::upstream::Host;
+
+/// Last known addresses are still probed for this long while their name does not resolve (design, section 4).
+const STALE_ADDRESS_FOR: Duration = Duration::from_secs(600);
+
+/// What one hop remembers.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) status: Status,
+    /// Addresses each target's name gave last, and when.
+    pub(super) known: HashMap<usize, (Instant, Vec<Address>)>,
+    pub(super) last_addresses: Option<BTreeSet<Address>>,
+    pub(super) skipped: BTreeSet<Address>,
+    pub(super) unprobed: usize,
+    pub(super) first_round_done: bool,
+    pub(super) forwarded: bool,
+    /// Since when the hop fails, and what was seen then.
+    pub(super) failing: Option<(SystemTime, Arc<str>)>,
+}
+
+/// What is confirmed failing at a hop.
+#[derive(Clone, Debug)]
+pub struct HopFailing {
+    /// Why; of several causes the one most places have.
+    pub cause: Cause,
+    /// Nothing of the hop is known to be well.
+    pub wholly: bool,
+    /// When that began.
+    pub since: SystemTime,
+    /// What was seen then.
+    pub evidence: Arc<str>,
+}
+
+impl State {
+    /// What is confirmed failing, if anything is.
+    pub(super) fn failing(&self) -> Option<HopFailing> {
+        let (since, evidence) = self.failing.clone()?;
+        let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
+        for cause in self.status.believed().filter_map(|(_, believed)| believed.cause()) {
+            *causes.entry(cause).or_default() += 1;
+        }
+        // Of several the most frequent, of equally frequent the one of the earliest phase.
+        let (cause, _) = causes.into_iter().rev().max_by_key(|(_, count)| *count)?;
+        let wholly = !self
+            .status
+            .believed()
+            .any(|(_, believed)| believed == Confirmed::Healthy);
+        Some(HopFailing {
+            cause,
+            wholly,
+            since,
+            evidence,
+        })
+    }
+
+    /// Remembers what the names of targets gave, for when they give nothing.
+    pub(super) fn remember_addresses(&mut self, targets: &[Prepared], resolutions: &[Arc<Resolution>], now: Instant) {
+        for (index, (target, resolution)) in targets.iter().zip(resolutions).enumerate() {
+            if matches!(target.target.host, Host::Name(_)) && resolution.result.is_ok() {
+                self.known
+                    .insert(index, (now, addresses_of(&target.target, resolution)));
+            }
+        }
+    }
+
+    /// Last known addresses of names that do not resolve now, one path each.
+    pub(super) fn stale_addresses(
+        &self,
+        targets: &[Prepared],
+        resolutions: &[Arc<Resolution>],
+        now: Instant,
+    ) -> Vec<Work> {
+        let mut work = Vec::new();
+        for (index, (target, resolution)) in targets.iter().zip(resolutions).enumerate() {
+            if resolution.result.is_ok() {
+                continue;
+            }
+            if let Some((at, addresses)) = self.known.get(&index).filter(|(at, _)| now - *at < STALE_ADDRESS_FOR) {
+                debug!(age_seconds = (now - *at).as_secs(), "probing last known addresses");
+                let addresses = addresses.iter().take(target.target.max_addresses);
+                work.extend(addresses.map(|address| Work {
+                    target: index,
+                    request: 0,
+                    address: address.clone(),
+                }));
+            }
+        }
+        work
+    }
+
+    /// Addresses by what is believed of them.
+    pub(super) fn count_addresses(&self) -> AddressCounts {
+        let mut failing: BTreeMap<&Address, bool> = BTreeMap::new();
+        for (place, believed) in self.status.believed() {
+            if let Some(address) = &place.address {
+                *failing.entry(address).or_default() |= matches!(believed, Confirmed::Failing(_));
+            }
+        }
+        let skipped = self
+            .skipped
+            .iter()
+            .filter(|address| !failing.contains_key(address))
+            .count();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        AddressCounts {
+            healthy: count(failing.values().filter(|failing| !**failing).count()),
+            failing: count(failing.values().filter(|failing| **failing).count()),
+            skipped: count(skipped),
+            unprobed: count(self.unprobed),
+        }
+    }
+}
