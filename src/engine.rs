@@ -21,7 +21,7 @@ use crate::round::{Forward, HopRun, Shared};
 use crate::schedule::{Key, Schedule, stable_hash};
 use crate::upstream::Upstream;
 
-/// With nothing to do the scheduler still looks this often, so that a clock that was set is followed.
+/// With nothing to do the scheduler sleeps this long at a time.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// An upstream with its hops under way.

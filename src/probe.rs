@@ -31,7 +31,7 @@ use crate::probe::dns::Resolver;
 use crate::probe::dns::answer::Service;
 use crate::probe::http::{Ask, ExchangeEnd, ReadLimits, http1, http2};
 use crate::probe::meter::Meter;
-use crate::probe::tls::{Client, HandshakeEnd, PolicyError};
+use crate::probe::tls::{Client, PolicyError};
 use crate::probe::watch::Unwatched;
 use crate::upstream::{Family, Host, HttpVersion, Request, Scheme, Target};
 
@@ -426,8 +426,7 @@ impl<'a> Trail<'a> {
         self.tls = Some(facts.clone());
         let mut stream = match result {
             Ok(stream) => stream,
-            Err(HandshakeEnd::Own(limit)) => return End::Own(limit),
-            Err(HandshakeEnd::Fault(fault)) => {
+            Err(fault) => {
                 if matches!(fault, TlsFault::Certificate(_)) {
                     self.timings.tls = Some(begun.elapsed());
                 }

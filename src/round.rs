@@ -566,4 +566,36 @@ mod tests {
         let bytes = size_of_future(HopRun::round);
         assert!(bytes <= 4096, "{bytes} bytes");
     }
+
+    #[test]
+    fn a_panic_is_counted_and_makes_room_for_the_next_round() {
+        let config = crate::config::from_urls(&["http://127.0.0.1:9/".to_owned()], &[]).expect("it is valid");
+        let metrics = Metrics::new(crate::metrics::Build::of("0", "0"));
+        metrics.configure(&config.upstreams);
+        let upstream = config.upstreams[0].clone();
+        let hop = upstream.hops[0].clone();
+        let handle = metrics.hop(&upstream.name, &hop.name).expect("configured");
+        let pace = Arc::new(Mutex::new(Pace::new(1.0)));
+        let run = HopRun::new(0, upstream, hop, Vec::new(), handle, pace);
+        assert!(run.begin());
+        assert!(!run.begin(), "the round before still runs");
+        let round = std::panic::AssertUnwindSafe(|| {
+            let _running = Running {
+                hop: &run,
+                metrics: &metrics,
+            };
+            panic!("as a defect would");
+        });
+        assert!(std::panic::catch_unwind(round).is_err());
+        assert!(run.begin(), "its end makes room");
+        let mut page = String::new();
+        let mut add = |chunk: &str| {
+            page.push_str(chunk);
+            Ok(())
+        };
+        metrics
+            .encode(crate::metrics::Format::Prometheus, clock::now(), &mut add)
+            .expect("the sink takes everything");
+        assert!(page.contains("\nbadgateway_probe_panics_total 1\n"), "{page}");
+    }
 }

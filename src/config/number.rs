@@ -185,10 +185,11 @@ pub fn status(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn check<T: PartialEq + std::fmt::Debug>(
+    /// Texts a grammar takes, each with its value, and texts it refuses.
+    pub(in crate::config) fn check<T: PartialEq + std::fmt::Debug>(
         grammar: impl Fn(&str) -> Result<T, String>,
         good: &[(&str, T)],
         bad: &[&str],

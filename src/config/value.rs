@@ -180,19 +180,7 @@ pub fn is_credential(header: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check<T: PartialEq + std::fmt::Debug>(
-        grammar: impl Fn(&str) -> Result<T, String>,
-        good: &[(&str, T)],
-        bad: &[&str],
-    ) {
-        for (text, expected) in good {
-            assert_eq!(grammar(text).as_ref(), Ok(expected), "{text}");
-        }
-        for text in bad {
-            assert!(grammar(text).is_err(), "{text:?} should be refused");
-        }
-    }
+    use crate::config::number::tests::check;
 
     #[test]
     fn resolvers_and_networks() {

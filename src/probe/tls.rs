@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::crypto::provider;
-use crate::observation::{CertificateProblem, ChainFacts, OwnLimit, TlsFacts, TlsFault};
+use crate::observation::{CertificateProblem, ChainFacts, TlsFacts, TlsFault};
 use crate::probe::meter::{Meter, ReadEnd};
 use crate::probe::tls::roots::Trust;
 use crate::upstream::{HttpVersion, TlsPolicy, TlsVersion};
@@ -86,11 +86,11 @@ impl Client {
         server_name: &str,
         own: bool,
         deadline: Instant,
-    ) -> (Result<Box<TlsStream<Meter>>, HandshakeEnd>, TlsFacts) {
+    ) -> (Result<Box<TlsStream<Meter>>, TlsFault>, TlsFacts) {
         let recorder = Arc::new(Recorder::new(self.trust.clone(), self.key.clone().filter(|_| own)));
         let Ok(name) = ServerName::try_from(server_name.to_owned()) else {
             let fault = TlsFault::Protocol(format!("{server_name:?} is no name for a certificate"));
-            return (Err(HandshakeEnd::Fault(fault)), TlsFacts::default());
+            return (Err(fault), TlsFacts::default());
         };
         let mut config = self.config.clone();
         config.dangerous().set_certificate_verifier(recorder.clone());
@@ -104,11 +104,7 @@ impl Client {
             Ok(Ok(stream)) => Ok(stream),
         };
         let facts = self.facts(&recorder, result.as_ref().ok());
-        let result = match result {
-            Err(fault) => Err(HandshakeEnd::Fault(fault)),
-            Ok(stream) => self.judge(stream, &facts),
-        };
-        (result, facts)
+        (result.and_then(|stream| self.judge(stream, &facts)), facts)
     }
 
     /// True when we have a certificate of our own to give.
@@ -117,12 +113,12 @@ impl Client {
     }
 
     /// Applies the policy to a finished handshake.
-    fn judge(&self, stream: TlsStream<Meter>, facts: &TlsFacts) -> Result<Box<TlsStream<Meter>>, HandshakeEnd> {
+    fn judge(&self, stream: TlsStream<Meter>, facts: &TlsFacts) -> Result<Box<TlsStream<Meter>>, TlsFault> {
         match facts.problem {
-            Some(problem) if self.verify => Err(HandshakeEnd::Fault(TlsFault::Certificate(problem))),
-            _ if self.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") => Err(HandshakeEnd::Fault(
-                TlsFault::Protocol("the peer does not offer HTTP/2 by ALPN".into()),
-            )),
+            Some(problem) if self.verify => Err(TlsFault::Certificate(problem)),
+            _ if self.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
+                Err(TlsFault::Protocol("the peer does not offer HTTP/2 by ALPN".into()))
+            }
             _ => Ok(Box::new(stream)),
         }
     }
@@ -162,15 +158,6 @@ fn digest_of(chain: &[CertificateDer<'_>]) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(context.finish().as_ref());
     bytes
-}
-
-/// How a handshake ended, if not well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HandshakeEnd {
-    /// The peer's doing.
-    Fault(TlsFault),
-    /// Our own doing.
-    Own(OwnLimit),
 }
 
 /// What the peer's alert was, where an error of the stream carries one.
