@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -140,6 +141,7 @@ pub async fn run(
         ));
         info!(address, tls, version = build_info::VERSION, "listening");
     }
+    tell_the_service_manager(NotifyState::Ready);
     let stop_engine = CancellationToken::new();
     let mut rounds = tokio::spawn({
         let (engine, stop) = (engine.clone(), stop_engine.clone());
@@ -159,12 +161,20 @@ pub async fn run(
         }
     };
     let _ = stopping.send(true);
+    tell_the_service_manager(NotifyState::Stopping);
     stop_engine.cancel();
     engine.finish(GRACE).await;
     stop_server.cancel();
     while servers.join_next().into_future().await.is_some() {}
     info!("stopped");
     end
+}
+
+/// systemd waits for the first before what comes after us starts (sd_notify(3)); elsewhere nobody listens.
+fn tell_the_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "the service manager cannot be told");
+    }
 }
 
 /// What a reload needs.

@@ -4,7 +4,9 @@ set -euo pipefail
 
 # program : Debian package
 needed=(nginx:nginx-light prometheus:prometheus promtool:prometheus dnsmasq:dnsmasq-base nft:nftables ip:iproute2
-  openssl:openssl curl:curl)
+  openssl:openssl curl:curl
+  amtool:prometheus-alertmanager prometheus-alertmanager:prometheus-alertmanager
+  systemd-analyze:systemd)
 
 missing() {
   local entry

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -57,7 +57,7 @@ pub fn serve(source: Source, config: Config, shard: Shard, flags: &WebFlags) -> 
         let listeners = bind_all(&flags.listen).await?;
         let (reload, reloads) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        tokio::spawn(signals(reload, stop.clone()));
+        tokio::spawn(Signals::new().act(reload, stop.clone()));
         daemon::run(source, config, shard, listeners, web, reloads, stop)
             .await
             .map_err(|error| error.to_string())
@@ -91,29 +91,43 @@ async fn bind_all(addresses: &[String]) -> Result<Vec<TcpListener>, String> {
     Ok(listeners)
 }
 
-async fn signals(reload: mpsc::Sender<()>, stop: CancellationToken) {
-    let on = |kind| signal(kind).expect("these signals can be handled");
-    let mut hangup = on(SignalKind::hangup());
-    let mut terminate = on(SignalKind::terminate());
-    let mut interrupt = on(SignalKind::interrupt());
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => {
-                // A reload that is already waiting will see the newest file too.
-                let _ = reload.try_send(());
-            }
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+/// The signals we act on, handled from the moment this is made: before anybody is told that we are ready.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Self {
+        let on = |kind| signal(kind).expect("these signals can be handled");
+        Signals {
+            hangup: on(SignalKind::hangup()),
+            terminate: on(SignalKind::terminate()),
+            interrupt: on(SignalKind::interrupt()),
         }
     }
-    info!("stopping");
-    stop.cancel();
-    // A second signal does not wait for what is under way.
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+
+    async fn act(mut self, reload: mpsc::Sender<()>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => {
+                    // A reload that is already waiting will see the newest file too.
+                    let _ = reload.try_send(());
+                }
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+            }
+        }
+        info!("stopping");
+        stop.cancel();
+        // A second signal does not wait for what is under way.
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        std::process::exit(130);
     }
-    std::process::exit(130);
 }
 
 /// Each probe under way needs a descriptor; the usual soft limit of 1024 is far below the hard one.
