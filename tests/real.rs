@@ -3,10 +3,8 @@
 
 mod support;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::Path;
+use std::net::UdpSocket;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use badgateway::cause::Cause;
 use serde_json::{Value, json};
@@ -16,98 +14,8 @@ use support::metrics::Metrics;
 use support::peers::http1::{OK, answers};
 use support::peers::serve;
 use support::process::Process;
+use support::stack::{address, nginx, prometheus, query, wait_until};
 use support::{http, programs};
-use tokio::time::Instant;
-
-/// An address for a program that cannot choose its port itself. All of 127.0.0.0/8 is ours, so another test is
-/// unlikely to take it before the program does.
-fn address(last: u8) -> SocketAddr {
-    let ip = Ipv4Addr::new(127, 10, (std::process::id() % 250) as u8, last);
-    TcpListener::bind((ip, 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("a port")
-}
-
-/// Debian's nginx in front of `backend`.
-fn nginx(folder: &Path, backend: SocketAddr) -> (SocketAddr, Process) {
-    let listen = address(1);
-    let folder = folder.display();
-    let config = format!(
-        "daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr notice; events {{}}
-         http {{
-             access_log {folder}/access.log;
-             client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-             uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-             server {{ listen {listen}; location / {{ proxy_pass http://{backend}; }} }}
-         }}"
-    );
-    let file = format!("{folder}/nginx.conf");
-    std::fs::write(&file, config).expect("written");
-    let program = programs::find("nginx").expect("have it");
-    let process = Process::start(&program, &["-c", &file, "-e", "stderr"]);
-    wait_until("nginx accepts", || {
-        assert!(!process.ended(), "nginx ended: {}", process.output("", 20));
-        std::net::TcpStream::connect(listen).ok()
-    });
-    (listen, process)
-}
-
-/// Asks until there is an answer, which is the only sign some programs give.
-fn wait_until<T>(what: &str, answer: impl Fn() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    loop {
-        match answer() {
-            Some(found) => return found,
-            None => assert!(Instant::now() < deadline, "never: {what}"),
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// A Prometheus that scrapes the daemon every second.
-fn prometheus(folder: &Path, target: SocketAddr) -> (SocketAddr, Process) {
-    let listen = address(2);
-    let file = folder.join("prometheus.yml");
-    let config = json!({
-        "global": { "scrape_interval": "1s", "scrape_timeout": "1s" },
-        "scrape_configs": [{ "job_name": "badgateway", "static_configs": [{ "targets": [target.to_string()] }] }],
-    });
-    std::fs::write(&file, config.to_string()).expect("written");
-    let arguments = [
-        format!("--config.file={}", file.display()),
-        format!("--storage.tsdb.path={}", folder.join("data").display()),
-        format!("--web.listen-address={listen}"),
-    ];
-    let process = Process::start_with(
-        &programs::find("prometheus").expect("have it"),
-        &arguments,
-        "TERM",
-        None,
-    );
-    process.wait_for("a ready Prometheus", |line| {
-        line.contains("Server is ready").then_some(())
-    });
-    (listen, process)
-}
-
-/// The series an instant query gives: labels and value.
-fn query(prometheus: SocketAddr, expression: &str) -> Vec<(Value, f64)> {
-    let encoded: String = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect();
-    let answer = http::get(prometheus, &format!("/api/v1/query?query={encoded}"), &[]).expect("an answer");
-    let answer: Value = serde_json::from_slice(&answer.body).expect("JSON");
-    assert_eq!(answer["status"], "success", "{expression}: {answer}");
-    let series = answer["data"]["result"].as_array().expect("a vector");
-    let value = |series: &Value| {
-        series["value"][1]
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            .expect("a number")
-    };
-    series
-        .iter()
-        .map(|series| (series["metric"].clone(), value(series)))
-        .collect()
-}
 
 #[test]
 fn nginx_in_front_of_a_killed_backend_seen_by_prometheus() {

@@ -17,3 +17,4 @@ pub mod peers;
 pub mod pki;
 pub mod process;
 pub mod programs;
+pub mod stack;
