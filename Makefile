@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo test tools fmt lint unit docs bench
+.PHONY: help demo stack test tools fmt lint unit docs bench
 
 help: ## What can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -12,6 +12,10 @@ help: ## What can be made.
 demo: ## Build, and watch a gateway with broken origins on loopback (Ctrl-C ends it).
 	$(CARGO) build --release --locked
 	./target/release/badgateway demo
+
+stack: ## The demo with Prometheus, its rules and Alertmanager around it (Ctrl-C ends it).
+	$(CARGO) build --release --locked
+	./config/stack.sh
 
 test: tools fmt lint unit docs ## Install what the tests need where that is allowed, then run everything.
 	@echo "all checks passed"

@@ -39,15 +39,25 @@ pub fn scratch() -> PathBuf {
 impl Daemon {
     /// Starts the daemon with this configuration (JSON is YAML) and waits until it listens. `scratch` goes with it.
     pub fn start(scratch: &Path, config: &Value) -> Daemon {
-        Daemon::start_as(scratch, config, &[])
+        Daemon::start_as(scratch, config, "127.0.0.1:0", &[])
+    }
+
+    /// As [`Daemon::start`], at an address known before, so that a link to it can be configured.
+    pub fn start_at(scratch: &Path, config: &Value, listen: SocketAddr) -> Daemon {
+        Daemon::start_as(scratch, config, &listen.to_string(), &[])
     }
 
     /// As [`Daemon::start`], with no more than so many open files.
     pub fn start_limited(scratch: &Path, config: &Value, files: u32) -> Daemon {
-        Daemon::start_as(scratch, config, &["prlimit", &format!("--nofile={files}:{files}")])
+        Daemon::start_as(
+            scratch,
+            config,
+            "127.0.0.1:0",
+            &["prlimit", &format!("--nofile={files}:{files}")],
+        )
     }
 
-    fn start_as(scratch: &Path, config: &Value, before: &[&str]) -> Daemon {
+    fn start_as(scratch: &Path, config: &Value, listen: &str, before: &[&str]) -> Daemon {
         let file = scratch.join("badgateway.yml");
         let text = serde_json::to_string_pretty(config).expect("a configuration");
         std::fs::write(&file, &text).expect("written");
@@ -59,7 +69,7 @@ impl Daemon {
             "--config.file",
             file.to_str().expect("a plain path"),
             "--web.listen-address",
-            "127.0.0.1:0",
+            listen,
             "--log.format",
             "json",
         ]);
