@@ -221,6 +221,13 @@ impl Status {
             .any(|entry| matches!(entry.believed, Some(Confirmed::Failing(_))))
     }
 
+    /// True while every place that is believed failing has succeeded since and waits for its next clean round.
+    pub fn is_recovering(&self) -> bool {
+        let believed_failing = |entry: &&Entry| matches!(entry.believed, Some(Confirmed::Failing(_)));
+        let mut failing = self.places.values().filter(believed_failing).peekable();
+        failing.peek().is_some() && failing.all(|entry| entry.clean_rounds > 0)
+    }
+
     /// What is believed of each place of which anything is.
     pub fn believed(&self) -> impl Iterator<Item = (&Place, Confirmed)> {
         self.places

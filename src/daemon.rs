@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 mod discovered;
@@ -24,9 +25,12 @@ use crate::engine::{CannotProbe, Engine, UpstreamRun};
 use crate::history::{Bounds, History};
 use crate::metrics::{Build, Metrics};
 use crate::on_request;
-use crate::probe::Prober;
+use crate::probe::{Prepared, Prober};
 use crate::round::HopRun;
-use crate::server::{self, Failing, HopState, HopStatus, ProbeEndpoint, ReloadRequest, ServerState, WebConfig};
+use crate::self_check;
+use crate::server::{
+    self, Failing, HopState, HopStatus, ProbeEndpoint, ReloadRequest, ServerState, UpstreamStatus, WebConfig,
+};
 use crate::shard::Shard;
 
 use discovered::Discoveries;
@@ -120,6 +124,7 @@ pub async fn run(
         history,
         shown: Arc::default(),
         probe_endpoint: Arc::default(),
+        _self_check: None,
     };
     running.start().map_err(DaemonError::CannotProbe)?;
 
@@ -189,6 +194,8 @@ struct Running {
     history: Arc<Mutex<History>>,
     shown: Arc<ArcSwap<String>>,
     probe_endpoint: Arc<ArcSwapOption<ProbeEndpoint>>,
+    /// Ends when dropped.
+    _self_check: Option<AbortOnDropHandle<()>>,
 }
 
 impl Running {
@@ -272,9 +279,33 @@ impl Running {
         self.probe_endpoint
             .store(on_request::endpoint(config, &self.metrics).map(Arc::new));
         self.forget_others(config);
+        self._self_check = self.begin_self_check(config);
         for note in &config.unused {
             warn!(note = %note, "not acted on by this version");
         }
+    }
+
+    /// Asks the self checks of this configuration from now on. Until they have answered, what was known stays.
+    fn begin_self_check(&self, config: &Config) -> Option<AbortOnDropHandle<()>> {
+        let prepare = |target: &Arc<_>| {
+            let prepared = Prepared::new(Arc::clone(target));
+            prepared
+                .inspect_err(|error| warn!(problem = error.0, "a self check cannot be asked; it is left out"))
+                .ok()
+        };
+        let targets: Vec<_> = config.self_check.iter().filter_map(prepare).collect();
+        if targets.is_empty() {
+            self.engine.own_network_lost(false);
+        }
+        let works = !self.engine.own_network_is_lost();
+        self.metrics.self_connectivity((!targets.is_empty()).then_some(works));
+        let (engine, metrics) = (self.engine.clone(), self.metrics.clone());
+        let tell = move |lost: bool| {
+            metrics.self_connectivity(Some(!lost));
+            engine.own_network_lost(lost);
+        };
+        (!targets.is_empty())
+            .then(|| AbortOnDropHandle::new(tokio::spawn(self_check::run(targets, Prober::new(0.0), tell))))
     }
 
     /// Forgets the history of upstreams that are not probed any more.
@@ -297,7 +328,7 @@ impl Running {
         ServerState {
             metrics: self.metrics.clone(),
             history: self.history.clone(),
-            hops: Arc::new(move || engine.upstreams().iter().flat_map(|run| hops_of(run)).collect()),
+            upstreams: Arc::new(move || engine.upstreams().iter().map(|run| status_of(run)).collect()),
             shown_config: self.shown.clone(),
             probe_endpoint: self.probe_endpoint.clone(),
             reload,
@@ -307,9 +338,8 @@ impl Running {
     }
 }
 
-fn hops_of(run: &UpstreamRun) -> Vec<HopStatus> {
+fn status_of(run: &UpstreamRun) -> UpstreamStatus {
     let status = |hop: &Arc<HopRun>| HopStatus {
-        upstream: run.upstream.name.clone(),
         hop: hop.hop.name.clone(),
         user_view: hop.hop.user_view,
         state: match hop.failing() {
@@ -324,7 +354,11 @@ fn hops_of(run: &UpstreamRun) -> Vec<HopStatus> {
         },
         addresses: hop.addresses(),
     };
-    run.hops.iter().map(status).collect()
+    UpstreamStatus {
+        upstream: run.upstream.name.clone(),
+        diagnosis: run.standing.diagnosis(),
+        hops: run.hops.iter().map(status).collect(),
+    }
 }
 
 /// Binds one of `--web.listen-address`: `:10502`, `127.0.0.1:10502`, `[::1]:0`, `host:port`.

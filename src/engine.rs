@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
 
 use crate::clock;
 use crate::config::Config;
@@ -19,6 +20,7 @@ use crate::pace::Pace;
 use crate::probe::{Prepared, Prober};
 use crate::round::{Forward, HopRun, Shared};
 use crate::schedule::{Key, Schedule, stable_hash};
+use crate::standing::{OwnNetwork, Standing};
 use crate::upstream::Upstream;
 
 /// With nothing to do the scheduler sleeps this long at a time.
@@ -31,6 +33,8 @@ pub struct UpstreamRun {
     pub upstream: Arc<Upstream>,
     /// Outermost first, the origin last.
     pub hops: Vec<Arc<HopRun>>,
+    /// What is said of it as a whole.
+    pub standing: Arc<Standing>,
 }
 
 /// An upstream that cannot be probed as configured.
@@ -59,6 +63,7 @@ impl fmt::Display for CannotProbe {
 pub struct Engine {
     metrics: Metrics,
     forward: Arc<Forward>,
+    own_network: OwnNetwork,
     upstreams: ArcSwap<Vec<Arc<UpstreamRun>>>,
     table: Mutex<Table>,
     changed: Notify,
@@ -95,6 +100,7 @@ impl Engine {
         Engine {
             metrics,
             forward,
+            own_network: OwnNetwork::default(),
             upstreams: ArcSwap::default(),
             table: Mutex::new(table),
             changed: Notify::new(),
@@ -134,7 +140,11 @@ impl Engine {
                     let targets = prepared
                         .next()
                         .expect("one was prepared for each upstream that does not stay");
-                    Arc::new(self.begin(&mut table, upstream, targets))
+                    let run = self.begin(&mut table, upstream, targets);
+                    if let Some(old) = known.get(&*upstream.name) {
+                        run.standing.follow(&old.standing, same_origin(&old.upstream, upstream));
+                    }
+                    Arc::new(run)
                 }
             })
             .collect();
@@ -158,6 +168,16 @@ impl Engine {
     fn begin(&self, table: &mut Table, upstream: &Arc<Upstream>, targets: Vec<Vec<Prepared>>) -> UpstreamRun {
         let now = Instant::now();
         let pace = Arc::new(Mutex::new(Pace::new(upstream.max_rate)));
+        let metrics = self
+            .metrics
+            .upstream(&upstream.name)
+            .expect("its series were just made");
+        let standing = Arc::new(Standing::new(
+            upstream,
+            table.next_key,
+            metrics,
+            self.own_network.clone(),
+        ));
         let hops = upstream.hops.iter().zip(targets).map(|(hop, targets)| {
             let key = table.next_key;
             table.next_key += 1;
@@ -165,7 +185,8 @@ impl Engine {
                 .metrics
                 .hop(&upstream.name, &hop.name)
                 .expect("its series were just made");
-            let run = HopRun::new(key, upstream.clone(), hop.clone(), targets, metrics, pace.clone());
+            let (pace, standing) = (pace.clone(), standing.clone());
+            let run = HopRun::new(key, upstream.clone(), hop.clone(), targets, metrics, pace, standing);
             let run = Arc::new(run);
             table.hops.insert(key, run.clone());
             table
@@ -176,6 +197,23 @@ impl Engine {
         UpstreamRun {
             upstream: upstream.clone(),
             hops: hops.collect(),
+            standing,
+        }
+    }
+
+    /// True while every self check fails.
+    pub fn own_network_is_lost(&self) -> bool {
+        self.own_network.is_lost()
+    }
+
+    /// Takes in what self checks say; a change of that changes every verdict.
+    pub fn own_network_lost(&self, lost: bool) {
+        if self.own_network.set_lost(lost) {
+            match lost {
+                true => warn!("every self check fails: no verdict can be given"),
+                false => info!("self checks are answered: verdicts are given again"),
+            }
+            self.upstreams.load().iter().for_each(|run| run.standing.judge());
         }
     }
 
@@ -208,7 +246,12 @@ impl Engine {
 
     fn bring_forward(&self, keys: &[Key]) {
         let (mut table, now) = (self.table(), Instant::now());
-        keys.iter().for_each(|key| table.schedule.bring_forward(*key, now));
+        for key in keys {
+            // One under way sees what is to be seen.
+            if table.hops.get(key).is_some_and(|hop| !hop.is_running()) {
+                table.schedule.bring_forward(*key, now);
+            }
+        }
     }
 
     fn begin_due_rounds(&self) {
@@ -246,6 +289,18 @@ impl Table {
             });
         }
     }
+}
+
+/// True where both have the same servers behind their gateways.
+fn same_origin(one: &Upstream, other: &Upstream) -> bool {
+    let servers = |upstream: &Upstream| -> Vec<_> {
+        let origin = upstream.hops.iter().filter(|hop| hop.is_origin());
+        let targets = origin.flat_map(|hop| hop.targets.clone());
+        targets
+            .map(|target| (target.scheme, target.host.clone(), target.port))
+            .collect()
+    };
+    servers(one) == servers(other)
 }
 
 /// Prepares the targets of each hop of each upstream.

@@ -6,8 +6,10 @@
 //! configuration -> upstreams, hops -> schedule -> round -> probe -> Observation -> classify -> Finding
 //!                                                                                                 |
 //!                              metrics <- confirmed states <- confirmation <----------------------+-> history
-//!                                 |                                                                     |
-//!                                 +------------------------------> server <-----------------------------+
+//!                                 |              |                                                      |
+//!                                 |<- verdict <- diagnosis                                              |
+//!                                 |              |                                                      |
+//!                                 +--------------+---------------> server <-----------------------------+
 //! ```
 //!
 //! Who may import whom: *words* know only each other; *judgement* knows words, and neither sockets nor the clock;
@@ -17,17 +19,19 @@
 //! A test reads the sources and holds them to it.
 //!
 //! What is to come has its place: the parsers of gateway logs under `gateway` and a `tail` of files beside `probe`,
-//! the verdict of an upstream as a judgement over confirmed states in `diagnosis`, paging in `alertmanager`.
+//! paging in `alertmanager`.
 
 // Words.
 pub mod cause;
 pub mod finding;
 pub mod observation;
 pub mod upstream;
+pub mod verdict;
 
 // Judgement.
 pub mod classify;
 pub mod confirmation;
+pub mod diagnosis;
 pub mod evidence;
 pub mod gateway;
 pub mod history;
@@ -53,4 +57,6 @@ pub mod daemon;
 pub mod engine;
 pub mod on_request;
 pub mod round;
+pub mod self_check;
+pub mod standing;
 pub mod survey;

@@ -18,6 +18,7 @@ mod state;
 mod tests;
 mod upstreams;
 mod values;
+mod verdicts;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,6 +34,7 @@ pub use catalogue::{FAMILIES, Family, Kind, Unit};
 pub use exposition::{Format, Sink};
 pub use hop::HopMetrics;
 pub use process::{Build, InFlight};
+pub use verdicts::UpstreamMetrics;
 
 use collect::Collected;
 use exposition::Page;
@@ -66,6 +68,7 @@ struct UpstreamTable {
     info_labels: Ready,
     /// In the order of the configuration.
     hops: Vec<Arc<HopMetrics>>,
+    verdict: Arc<UpstreamMetrics>,
 }
 
 impl Metrics {
@@ -82,8 +85,8 @@ impl Metrics {
     /// 1. A new upstream or hop begins with every series it can reach at zero.
     /// 2. One that went away loses all its series.
     /// 3. An upstream with the same name and fingerprint keeps everything.
-    /// 4. Of a changed upstream, a hop that still exists by name keeps its counters and histograms, so that no counter
-    ///    falls back; what was known of its addresses, answers and certificates is forgotten.
+    /// 4. Of a changed upstream, the incidents stay, and a hop that still exists by name keeps its counters and
+    ///    histograms, so that no counter falls back; what was known of its addresses, answers and certificates is forgotten.
     ///
     /// Handles given out before stay valid in cases 3 and 4. Calls must not overlap.
     pub fn configure(&self, upstreams: &[Arc<Upstream>]) {
@@ -105,14 +108,17 @@ impl Metrics {
         self.tables.store(Arc::new(Tables { upstreams: tables }));
     }
 
+    /// The handle of one upstream; `None` where none of that name is configured.
+    pub fn upstream(&self, name: &str) -> Option<Arc<UpstreamMetrics>> {
+        let tables = self.tables.load();
+        tables.upstream(name).map(|table| Arc::clone(&table.verdict))
+    }
+
     /// The handle of one hop; `None` where no such upstream or hop is configured.
     pub fn hop(&self, upstream: &str, hop: &str) -> Option<Arc<HopMetrics>> {
         let tables = self.tables.load();
-        let at = tables
-            .upstreams
-            .binary_search_by(|table| (*table.config.name).cmp(upstream))
-            .ok()?;
-        tables.upstreams[at]
+        tables
+            .upstream(upstream)?
             .hops
             .iter()
             .find(|known| &*known.name == hop)
@@ -147,6 +153,11 @@ impl Metrics {
     /// An attempt to load the configuration, the first one at start included.
     pub fn config_reloaded(&self, successful: bool, at: SystemTime) {
         self.process.config_reloaded(successful, at);
+    }
+
+    /// What self checks say: whether any of them is answered; `None` where none is configured.
+    pub fn self_connectivity(&self, works: Option<bool>) {
+        self.process.set_self_connectivity(works);
     }
 
     /// Where people reach this instance; a reload may change it.
@@ -194,6 +205,14 @@ impl Metrics {
 }
 
 impl Tables {
+    fn upstream(&self, name: &str) -> Option<&Arc<UpstreamTable>> {
+        let at = self
+            .upstreams
+            .binary_search_by(|table| (*table.config.name).cmp(name))
+            .ok()?;
+        self.upstreams.get(at)
+    }
+
     /// All hops, by upstream.
     fn hops(&self) -> impl Iterator<Item = &Arc<HopMetrics>> {
         self.upstreams.iter().flat_map(|table| &table.hops)
@@ -224,6 +243,7 @@ impl UpstreamTable {
         UpstreamTable {
             hops: hops.collect(),
             info_labels: Ready::new(configured, ("upstream", &upstream.name)),
+            verdict: old.map_or_else(|| Arc::new(UpstreamMetrics::new()), |old| Arc::clone(&old.verdict)),
             config: Arc::clone(upstream),
         }
     }

@@ -4,6 +4,7 @@
 
 mod again;
 mod lines;
+mod report;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ use crate::observation::{Address, Observation, OwnLimit, Resolution};
 use crate::pace::Pace;
 use crate::probe::{Prepared, Prober};
 use crate::schedule::Key;
+use crate::standing::Standing;
 use crate::upstream::{AddressChoice, Hop, Host, Request, Target, Upstream};
 
 use lines::log_finding;
@@ -83,6 +85,7 @@ pub struct HopRun {
     targets: Vec<Prepared>,
     metrics: Arc<HopMetrics>,
     pace: Arc<Mutex<Pace>>,
+    standing: Arc<Standing>,
     state: Mutex<State>,
     running: AtomicBool,
     rechecking: AtomicBool,
@@ -107,6 +110,7 @@ impl HopRun {
         targets: Vec<Prepared>,
         metrics: Arc<HopMetrics>,
         pace: Arc<Mutex<Pace>>,
+        standing: Arc<Standing>,
     ) -> Self {
         HopRun {
             key,
@@ -115,6 +119,7 @@ impl HopRun {
             targets,
             metrics,
             pace,
+            standing,
             state: Mutex::default(),
             running: AtomicBool::new(false),
             rechecking: AtomicBool::new(false),
@@ -141,6 +146,11 @@ impl HopRun {
     /// What is confirmed failing, if anything is.
     pub fn failing(&self) -> Option<HopFailing> {
         self.state().failing()
+    }
+
+    /// True while a round is under way.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
     }
 
     /// Marks a round as begun; false while the one before still runs.
@@ -383,6 +393,10 @@ impl HopRun {
         drop(state);
         self.metrics.round(&summary);
         self.log_changes(&plan.changes, &findings);
+        self.report(summary.judged.then_some(!summary.clean));
+        if began {
+            self.ask_the_others(shared);
+        }
         if !plan.retry.is_empty() {
             let (hop, shared, retry, follow) = (self.clone(), shared.clone(), plan.retry, plan.follow);
             tokio::spawn(async move { hop.confirm(shared, retry, follow).await });
@@ -576,7 +590,9 @@ mod tests {
         let hop = upstream.hops[0].clone();
         let handle = metrics.hop(&upstream.name, &hop.name).expect("configured");
         let pace = Arc::new(Mutex::new(Pace::new(1.0)));
-        let run = HopRun::new(0, upstream, hop, Vec::new(), handle, pace);
+        let of_upstream = metrics.upstream(&upstream.name).expect("configured");
+        let standing = Standing::new(&upstream, 0, of_upstream, crate::standing::OwnNetwork::default());
+        let run = HopRun::new(0, upstream, hop, Vec::new(), handle, pace, Arc::new(standing));
         assert!(run.begin());
         assert!(!run.begin(), "the round before still runs");
         let round = std::panic::AssertUnwindSafe(|| {

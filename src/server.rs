@@ -33,6 +33,7 @@ use crate::cause::Cause;
 use crate::finding::AddressCounts;
 use crate::history::History;
 use crate::metrics::Metrics;
+use crate::verdict::Diagnosis;
 
 /// Asks for a reload; the answer is the reason why the old configuration stays.
 pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
@@ -44,8 +45,8 @@ pub struct ServerState {
     pub metrics: Metrics,
     /// For `/logs`; locked only while records are copied.
     pub history: Arc<Mutex<History>>,
-    /// The present state of every hop, for `/`. Called once a page, on a thread that may block shortly.
-    pub hops: Arc<dyn Fn() -> Vec<HopStatus> + Send + Sync>,
+    /// The present state of every upstream, for `/`. Called once a page, on a thread that may block shortly.
+    pub upstreams: Arc<dyn Fn() -> Vec<UpstreamStatus> + Send + Sync>,
     /// The running configuration with secrets hidden, for `/config`.
     pub shown_config: Arc<ArcSwap<String>>,
     /// `/probe` as the running configuration has it; `None` while it is off.
@@ -58,11 +59,20 @@ pub struct ServerState {
     pub web: Option<Arc<WebConfig>>,
 }
 
+/// One upstream as `/` shows it.
+#[derive(Clone, Debug)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub upstream: Arc<str>,
+    /// What is said of it as a whole.
+    pub diagnosis: Arc<Diagnosis>,
+    /// Outermost first.
+    pub hops: Vec<HopStatus>,
+}
+
 /// One hop as `/` shows it.
 #[derive(Clone, Debug)]
 pub struct HopStatus {
-    /// The upstream's name.
-    pub upstream: Arc<str>,
     /// The hop's name.
     pub hop: Arc<str>,
     /// True on the hop that users reach.

@@ -1,6 +1,6 @@
 //! One look at a hop, for the one-shot commands: the same probes and the same judgement as in the daemon, once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,12 +12,15 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cause::Cause;
 use crate::classify::{classify, classify_resolution, unexpected};
+use crate::clock;
+use crate::diagnosis::{FailingAddress, HopFacts, UpstreamFacts, diagnose};
 use crate::finding::Outcome;
 use crate::observation::{Address, Observation, Resolution};
 use crate::pace::Pace;
 use crate::probe::tls::PolicyError;
 use crate::probe::{Prepared, Prober};
 use crate::upstream::{Hop, Host, Target, Upstream};
+use crate::verdict::Diagnosis;
 
 /// What one look at a hop showed.
 #[derive(Debug)]
@@ -73,10 +76,67 @@ impl HopReport {
         causes.into_iter().collect()
     }
 
+    /// What a diagnosis needs: one look is believed as it is.
+    fn facts(&self) -> HopFacts {
+        let mut facts = HopFacts::unknown(self.hop.name.clone(), self.hop.is_origin());
+        facts.complete = true;
+        for target in &self.targets {
+            target.add_to(&mut facts);
+        }
+        facts.ever_succeeded = facts.healthy > 0;
+        facts
+    }
+
     /// Requests made.
     pub fn requests(&self) -> usize {
         self.targets.iter().map(|target| target.probes.len()).sum()
     }
+}
+
+impl TargetReport {
+    fn add_to(&self, facts: &mut HopFacts) {
+        let failing = |address: Arc<str>, cause| FailingAddress {
+            address,
+            is_name: false,
+            cause,
+            paths: Vec::new(),
+            from_cache: false,
+        };
+        facts
+            .failing
+            .extend(self.resolution.1.cause().map(|cause| FailingAddress {
+                is_name: true,
+                ..failing(self.target.host.to_string().into(), cause)
+            }));
+        let unexpected = self.unexpected.iter();
+        facts
+            .failing
+            .extend(unexpected.map(|address| failing(address.to_string().into(), Cause::DnsUnexpectedAddress)));
+        let mut probed: BTreeMap<&Address, Vec<&ProbeReport>> = BTreeMap::new();
+        for probe in &self.probes {
+            probed.entry(&probe.address).or_default().push(probe);
+        }
+        for (address, probes) in probed {
+            let failed: Vec<_> = probes.iter().filter(|probe| probe.outcome.cause().is_some()).collect();
+            match failed.iter().filter_map(|probe| probe.outcome.cause()).min() {
+                Some(cause) => facts.failing.push(FailingAddress {
+                    paths: failed.iter().map(|probe| probe.path.clone()).collect(),
+                    ..failing(address.to_string().into(), cause)
+                }),
+                None => facts.healthy += usize::from(probes.iter().any(|probe| probe.outcome == Outcome::Success)),
+            }
+        }
+    }
+}
+
+/// What one look at every hop says of the upstream as a whole, by the rules of the daemon.
+pub fn diagnosis(reports: &[HopReport]) -> Diagnosis {
+    let facts = UpstreamFacts {
+        hops: reports.iter().map(HopReport::facts).collect(),
+        self_check_lost: false,
+    };
+    let now = clock::now();
+    diagnose(&facts, &Diagnosis::unknown(now), now)
 }
 
 /// Looks at every hop of an upstream, at its pace, every address of each.

@@ -10,6 +10,7 @@ use badgateway::cause::{Cause, Phase};
 use badgateway::config;
 use badgateway::gateway;
 use badgateway::metrics::FAMILIES;
+use badgateway::verdict::Verdict;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -64,6 +65,16 @@ fn the_readme_explains_every_cause_only_logs_name() {
         "log causes",
         &causes_table(Cause::ALL.iter().copied().filter(|cause| cause.logs_only())),
     );
+}
+
+#[test]
+fn the_readme_explains_every_verdict() {
+    let mut table = String::from("| verdict | what it says | what to do first |\n|---|---|---|\n");
+    for verdict in Verdict::ALL {
+        let first = verdict.next_steps().first().copied().unwrap_or_default();
+        let _ = writeln!(table, "| `{verdict}` | {} | {first} |", verdict.meaning());
+    }
+    check_table("verdicts", &table);
 }
 
 #[test]

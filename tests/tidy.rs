@@ -8,21 +8,22 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
     (
         "words",
-        &["cause", "upstream", "observation", "finding"],
-        &["cause", "upstream", "observation", "finding"],
+        &["cause", "upstream", "observation", "finding", "verdict"],
+        &["cause", "upstream", "observation", "finding", "verdict"],
     ),
     (
         "judgement",
         &[
             "classify",
             "confirmation",
+            "diagnosis",
             "evidence",
             "gateway",
             "history",
             "pace",
             "schedule",
         ],
-        &["cause", "upstream", "observation", "finding"],
+        &["cause", "upstream", "observation", "finding", "verdict"],
     ),
     ("ground", &["build_info", "clock", "log", "crypto"], &["clock"]),
     (
@@ -35,7 +36,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     (
         "metrics",
         &["metrics"],
-        &["cause", "upstream", "observation", "finding", "clock"],
+        &["cause", "upstream", "observation", "finding", "verdict", "clock"],
     ),
     (
         "server",
@@ -45,6 +46,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "upstream",
             "observation",
             "finding",
+            "verdict",
             "history",
             "metrics",
             "clock",
@@ -151,7 +153,9 @@ fn every_module_has_its_layer_or_is_assembly() {
         "lib",
         "on_request",
         "round",
+        "self_check",
         "shard",
+        "standing",
         "survey",
     ];
     for (file, _) in sources() {

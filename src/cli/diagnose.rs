@@ -1,6 +1,7 @@
 //! `badgateway diagnose`: one look at every hop and address, phase by phase, as a person wants to read it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use crate::observation::{Resolution, TlsFacts};
 use crate::probe::Prober;
 use crate::survey::{self, HopReport, ProbeReport, TargetReport};
 use crate::upstream::{Host, Upstream};
+use crate::verdict::{Diagnosis, Verdict};
 
 /// Nothing failed.
 const HEALTHY: u8 = 0;
@@ -44,9 +46,10 @@ pub fn run(args: &DiagnoseArgs) -> ExitCode {
         Err(error) => return fail(format_args!("tls: {}", error.0), COULD_NOT_RUN),
     };
     let healthy = reports.iter().all(|report| report.causes().is_empty());
+    let diagnosis = survey::diagnosis(&reports);
     match args.json {
-        true => println!("{:#}", as_json(upstream, &reports, healthy)),
-        false => print(upstream, &reports, healthy),
+        true => println!("{:#}", as_json(upstream, &reports, healthy, &diagnosis)),
+        false => print(upstream, &reports, &diagnosis),
     }
     ExitCode::from(if healthy { HEALTHY } else { FAULT })
 }
@@ -67,7 +70,7 @@ fn load(args: &DiagnoseArgs) -> Result<(Config, String), String> {
     }
 }
 
-fn print(upstream: &Upstream, reports: &[HopReport], healthy: bool) {
+fn print(upstream: &Upstream, reports: &[HopReport], diagnosis: &Diagnosis) {
     let style = Style::for_stdout();
     for report in reports {
         let heading = match &report.hop.gateway {
@@ -77,9 +80,6 @@ fn print(upstream: &Upstream, reports: &[HopReport], healthy: bool) {
         println!("{}", style.strong(&heading));
         report.targets.iter().for_each(|target| print_target(target, style));
         println!();
-    }
-    if healthy {
-        println!("{}", style.good("healthy: every address answered as expected"));
     }
     for report in reports {
         for cause in report.causes() {
@@ -91,6 +91,14 @@ fn print(upstream: &Upstream, reports: &[HopReport], healthy: bool) {
             );
             println!("  look at: {}", cause.look_at());
         }
+    }
+    let (verdict, sentence) = (diagnosis.verdict, diagnosis.sentence());
+    match verdict {
+        Verdict::Healthy => println!("{} {sentence}", style.good("healthy:")),
+        verdict => println!("{} {sentence}", style.bad(&format!("{verdict}:"))),
+    }
+    for step in verdict.next_steps() {
+        println!("  next: {step}");
     }
 }
 
@@ -198,11 +206,26 @@ fn describe_tls(facts: &TlsFacts) -> String {
 }
 
 /// The stable form: names are those of the metrics, times are seconds.
-fn as_json(upstream: &Upstream, reports: &[HopReport], healthy: bool) -> Value {
+fn as_json(upstream: &Upstream, reports: &[HopReport], healthy: bool, diagnosis: &Diagnosis) -> Value {
     json!({
         "upstream": &*upstream.name,
         "healthy": healthy,
+        "verdict": verdict_json(diagnosis),
         "hops": reports.iter().map(hop_json).collect::<Vec<_>>(),
+    })
+}
+
+fn verdict_json(diagnosis: &Diagnosis) -> Value {
+    let texts = |texts: &[Arc<str>]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    json!({
+        "verdict": diagnosis.verdict.label(),
+        "impact": diagnosis.impact.label(),
+        "hop": diagnosis.hop.as_deref(),
+        "cause": diagnosis.cause,
+        "addresses": texts(&diagnosis.scope.addresses),
+        "paths": texts(&diagnosis.scope.paths),
+        "sentence": diagnosis.sentence(),
+        "next_steps": diagnosis.next_steps(),
     })
 }
 

@@ -154,6 +154,8 @@ families! {
         "Upstreams of which no hop has had a complete round yet.";
     SERIES_DROPPED "badgateway_series_dropped_total" Counter None []
         "Observations that got no series of their own because a bound was reached.";
+    SELF_CONNECTIVITY "badgateway_self_connectivity" Gauge None []
+        "0 while every self check fails, else 1; absent where none is configured.";
 
     UPSTREAM_INFO "badgateway_upstream_info" Info None ["upstream"]
         "The labels configured for an upstream.";
@@ -167,6 +169,15 @@ families! {
         "How long the gateway waits for what is behind it, in seconds.";
     LIMIT_BYTES "badgateway_gateway_limit_bytes" Gauge Bytes ["gateway" "upstream" "limit"]
         "How large a response the gateway accepts from what is behind it, in bytes.";
+
+    VERDICT "badgateway_verdict" Gauge None ["upstream" "verdict"]
+        "Where the fault lies: 1 for the present verdict, 0 for others seen since start.";
+    UPSTREAM_IMPACT "badgateway_upstream_impact" Gauge None ["upstream" "impact"]
+        "Whether users feel it: 1 for the present impact, 0 for the others.";
+    INCIDENTS "badgateway_incidents_total" Counter None ["upstream"]
+        "Times something began to be wrong with the upstream.";
+    INCIDENT_SECONDS "badgateway_incident_seconds_total" Counter Seconds ["upstream"]
+        "Time in which something was wrong with the upstream, in seconds.";
 
     PROBE_FAILURES "badgateway_probe_failures_total" Counter None ["upstream" "hop" "cause"]
         "Failed probes by cause; first attempts of scheduled rounds only.";

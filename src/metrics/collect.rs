@@ -207,7 +207,8 @@ pub(super) struct Collected {
 impl Collector for Collected {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         self.process.encode(&mut encoder, self.tables.pending())?;
-        for upstream_family in super::upstreams::UPSTREAM_FAMILIES {
+        let of_upstreams = super::upstreams::UPSTREAM_FAMILIES.iter();
+        for upstream_family in of_upstreams.chain(super::verdicts::VERDICT_FAMILIES) {
             upstream_family(&self.tables, &mut encoder)?;
         }
         let mut copied = Vec::new();

@@ -49,6 +49,7 @@ pub(super) struct Process {
     pub(super) panics: AtomicU64,
     pub(super) series_dropped: AtomicU64,
     pub(super) discovery_failures: AtomicU64,
+    self_connectivity: Mutex<Option<bool>>,
     reload_successful: AtomicBool,
     /// Of the last success; `None` before the first.
     reload_at: Mutex<Option<f64>>,
@@ -64,6 +65,7 @@ impl Process {
             panics: AtomicU64::new(0),
             series_dropped: AtomicU64::new(0),
             discovery_failures: AtomicU64::new(0),
+            self_connectivity: Mutex::new(None),
             reload_successful: AtomicBool::new(false),
             reload_at: Mutex::new(None),
         }
@@ -75,6 +77,10 @@ impl Process {
 
     pub(super) fn set_external_url(&self, url: &str) {
         self.build.lock().unwrap_or_else(PoisonError::into_inner).external_url = url.to_owned();
+    }
+
+    pub(super) fn set_self_connectivity(&self, works: Option<bool>) {
+        *self.self_connectivity.lock().unwrap_or_else(PoisonError::into_inner) = works;
     }
 
     pub(super) fn schedule_lag(&self, lag: Duration) {
@@ -121,7 +127,9 @@ impl Process {
         ] {
             single(encoder, family, Some(Number::Int(value)))?;
         }
-        Ok(())
+        let works = *self.self_connectivity.lock().unwrap_or_else(PoisonError::into_inner);
+        let works = works.map(|works| Number::Int(u64::from(works)));
+        single(encoder, &catalogue::SELF_CONNECTIVITY, works)
     }
 }
 

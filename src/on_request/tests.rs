@@ -49,7 +49,7 @@ async fn start(config: &str) -> SocketAddr {
     let state = ServerState {
         metrics,
         history: Arc::new(Mutex::new(History::new(Bounds::default()))),
-        hops: Arc::new(Vec::new),
+        upstreams: Arc::new(Vec::new),
         shown_config: Arc::new(ArcSwap::default()),
         probe_endpoint: Arc::new(endpoint.into()),
         reload: mpsc::channel(1).0,

@@ -51,7 +51,9 @@ impl HopRun {
         };
         (0..confirmation.transient).for_each(|_| self.metrics.transient());
         self.log_changes(&confirmation.changes, &findings);
+        self.report(None);
         if began {
+            self.ask_the_others(&shared);
             self.begin_rechecks(&shared);
         }
     }

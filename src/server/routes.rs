@@ -34,7 +34,7 @@ pub(super) fn router(state: ServerState) -> Router {
 
 async fn show_status(State(state): State<ServerState>, Extension(caller): Extension<Caller>, uri: Uri) -> Response {
     let search = html::query(&uri, "q");
-    page(move || status::render(&state.metrics.build(), (state.hops)(), &search, caller.trusted)).await
+    page(move || status::render(&state.metrics.build(), (state.upstreams)(), &search, caller.trusted)).await
 }
 
 async fn show_logs(State(state): State<ServerState>, Extension(caller): Extension<Caller>, uri: Uri) -> Response {

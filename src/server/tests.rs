@@ -15,6 +15,7 @@ use super::*;
 use crate::finding::{Outcome, Purpose};
 use crate::history::{Bounds, Record};
 use crate::metrics::Build;
+use crate::verdict::{Impact, Verdict};
 
 struct Server {
     address: SocketAddr,
@@ -24,19 +25,19 @@ struct Server {
     task: tokio::task::JoinHandle<()>,
 }
 
-async fn start(hops: Vec<HopStatus>) -> Server {
+async fn start(upstreams: Vec<UpstreamStatus>) -> Server {
     let build = Build {
         version: "0.1.0".to_owned(),
         ..Build::default()
     };
-    start_with(Metrics::new(build), hops).await
+    start_with(Metrics::new(build), upstreams).await
 }
 
-async fn start_with(metrics: Metrics, hops: Vec<HopStatus>) -> Server {
-    start_guarded(metrics, hops, None).await
+async fn start_with(metrics: Metrics, upstreams: Vec<UpstreamStatus>) -> Server {
+    start_guarded(metrics, upstreams, None).await
 }
 
-async fn start_guarded(metrics: Metrics, hops: Vec<HopStatus>, web: Option<Arc<WebConfig>>) -> Server {
+async fn start_guarded(metrics: Metrics, upstreams: Vec<UpstreamStatus>, web: Option<Arc<WebConfig>>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stopping, stopping_seen) = watch::channel(false);
@@ -46,7 +47,7 @@ async fn start_guarded(metrics: Metrics, hops: Vec<HopStatus>, web: Option<Arc<W
     let state = ServerState {
         metrics,
         history: Arc::new(Mutex::new(history)),
-        hops: Arc::new(move || hops.clone()),
+        upstreams: Arc::new(move || upstreams.clone()),
         shown_config: Arc::new(ArcSwap::from_pointee("interval: 15s\n".to_owned())),
         probe_endpoint: Arc::default(),
         reload,
@@ -82,16 +83,29 @@ fn record() -> Record {
     }
 }
 
-fn hop(upstream: &str, state: HopState) -> HopStatus {
-    HopStatus {
-        upstream: upstream.into(),
-        hop: "origin".into(),
-        user_view: true,
-        state,
-        addresses: AddressCounts {
-            healthy: 1,
-            ..AddressCounts::default()
-        },
+/// An upstream with one hop; what is said of it as a whole is what that hop shows.
+fn upstream(name: &str, state: HopState) -> UpstreamStatus {
+    let mut diagnosis = Diagnosis::unknown(UNIX_EPOCH);
+    (diagnosis.verdict, diagnosis.impact) = match &state {
+        HopState::Pending => (Verdict::Unknown, Impact::None),
+        HopState::Healthy => (Verdict::Healthy, Impact::None),
+        HopState::Failing(failing) => {
+            diagnosis.cause = Some(failing.cause);
+            (Verdict::OriginDown, Impact::Users)
+        }
+    };
+    UpstreamStatus {
+        upstream: name.into(),
+        diagnosis: Arc::new(diagnosis),
+        hops: vec![HopStatus {
+            hop: "origin".into(),
+            user_view: true,
+            state,
+            addresses: AddressCounts {
+                healthy: 1,
+                ..AddressCounts::default()
+            },
+        }],
     }
 }
 
@@ -228,18 +242,21 @@ async fn a_reload_answers_what_came_of_it() {
 
 #[tokio::test]
 async fn failing_hops_come_first_and_explain_themselves() {
-    let hops = vec![
-        hop("a-good-one", HopState::Healthy),
-        hop("new-one", HopState::Pending),
-        hop("check<out", failing(Cause::ConnectRefused)),
+    let upstreams = vec![
+        upstream("a-good-one", HopState::Healthy),
+        upstream("new-one", HopState::Pending),
+        upstream("check<out", failing(Cause::ConnectRefused)),
     ];
-    let server = start(hops).await;
+    let server = start(upstreams).await;
     let (_, page) = server.get("/").await;
     assert!(page.find("check&lt;out").unwrap() < page.find("a-good-one").unwrap());
     for text in [
         "1 of 3 hops fails",
         "1 waits for its first round",
         "connect_refused",
+        "origin_down",
+        "users feel it",
+        "The origin accepts no connections: connect_refused",
         Cause::ConnectRefused.meaning(),
         "2025-11-20 12:31:05 UTC",
         "secret &lt;evidence&gt;",
@@ -256,11 +273,29 @@ async fn failing_hops_come_first_and_explain_themselves() {
 }
 
 #[tokio::test]
+async fn what_users_feel_comes_first() {
+    let quiet = |name: &str, verdict| {
+        let mut quiet = upstream(name, HopState::Healthy);
+        let said = Arc::make_mut(&mut quiet.diagnosis);
+        (said.verdict, said.impact) = (verdict, Impact::Redundancy);
+        quiet
+    };
+    let upstreams = vec![
+        quiet("a-flaky-one", Verdict::Intermittent),
+        upstream("z-down", failing(Cause::ConnectRefused)),
+    ];
+    let (_, page) = start(upstreams).await.get("/").await;
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is missing:\n{page}"));
+    assert!(at("users feel it") < at("users do not feel it yet"));
+    assert!(at("z-down") < at("a-flaky-one"));
+}
+
+#[tokio::test]
 async fn thousands_of_healthy_hops_are_cut() {
-    let hops = (0..2000)
-        .map(|number| hop(&format!("upstream-{number:04}"), HopState::Healthy))
+    let upstreams = (0..2000)
+        .map(|number| upstream(&format!("upstream-{number:04}"), HopState::Healthy))
         .collect();
-    let server = start(hops).await;
+    let server = start(upstreams).await;
     let (_, page) = server.get("/").await;
     assert!(page.contains("upstream-0499") && !page.contains("upstream-0500"));
     assert!(page.contains("1500 more"));
@@ -269,7 +304,7 @@ async fn thousands_of_healthy_hops_are_cut() {
 
 #[tokio::test]
 async fn other_hosts_see_no_evidence() {
-    let server = start(vec![hop("checkout", failing(Cause::BadGateway))]).await;
+    let server = start(vec![upstream("checkout", failing(Cause::BadGateway))]).await;
     let elsewhere = "X-Forwarded-For: 10.0.0.1\r\n";
     let (status, page) = server.ask("GET", "/", elsewhere).await;
     assert_eq!(status, 200);

@@ -207,6 +207,11 @@ fn impossible(expect: Expect, metrics: &Metrics) -> Option<String> {
             cause.and_then(Cause::invalid_reason),
         ),
     ];
+    if expect == Expect::Healthy {
+        let alarm = |sample: &&Sample| !matches!(sample.labels["verdict"].as_str(), "unknown" | "healthy");
+        let said = metrics.all("verdict", &[]).find(alarm);
+        wrongs.push(said.map(|sample| format!("the verdict was {:?}", sample.labels)));
+    }
     if cause != Some(Cause::ConnectRefused) {
         wrongs.push(zero("connect_refused_total", &[]));
     }
@@ -248,6 +253,14 @@ fn missing(expect: Expect, metrics: &Metrics) -> Option<String> {
             of_origin("last_round_timestamp_seconds", &[]) > 1.7e9,
         ),
     ];
+    let said = |verdict: &str| metrics.sum("verdict", &[("verdict", verdict)]);
+    wanted.push(match expect {
+        Expect::Healthy => ("the verdict healthy".into(), said("healthy") == 1.0),
+        _ => (
+            "a verdict that names a fault".into(),
+            said("healthy") + said("unknown") == 0.0,
+        ),
+    });
     let mut equal = |name: &str, labels: &[(&str, &str)], wants: f64| {
         let found = of_origin(name, labels);
         wanted.push((format!("{name}{labels:?} {wants}, not {found}"), found == wants));

@@ -12,6 +12,7 @@ use crate::finding::{AddressCounts, Confirmed, Outcome, Purpose, RoundSummary, S
 use crate::metrics::{FAMILIES, Format, Kind, Metrics};
 use crate::observation::*;
 use crate::upstream::{BodyRule, Upstream};
+use crate::verdict::{Impact, Verdict};
 
 /// Every metric of every hop has something to show.
 fn busy(upstreams: &[Arc<Upstream>]) -> Metrics {
@@ -20,6 +21,10 @@ fn busy(upstreams: &[Arc<Upstream>]) -> Metrics {
         for hop in &upstream.hops {
             fill(&metrics, upstream, &hop.name);
         }
+        let handle = metrics.upstream(&upstream.name).unwrap();
+        Verdict::ALL
+            .iter()
+            .for_each(|verdict| handle.judged(*verdict, Impact::Users));
     }
     metrics
 }

@@ -173,6 +173,7 @@ pub(super) fn configured(upstreams: &[Arc<Upstream>]) -> Metrics {
     });
     metrics.configure(upstreams);
     metrics.config_reloaded(true, at(0));
+    metrics.self_connectivity(Some(true));
     metrics
 }
 

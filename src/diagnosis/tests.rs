@@ -1,0 +1,159 @@
+//! The rules against every small input, and against simulated faults whose oracle does not know the rules.
+
+mod enumeration;
+mod simulation;
+
+use std::time::UNIX_EPOCH;
+
+use super::*;
+
+fn diagnosed(facts: &UpstreamFacts) -> Diagnosis {
+    diagnose(facts, &Diagnosis::unknown(UNIX_EPOCH), UNIX_EPOCH)
+}
+
+fn failing(address: &str, cause: Cause) -> FailingAddress {
+    FailingAddress {
+        address: address.into(),
+        is_name: false,
+        cause,
+        paths: vec!["/".into()],
+        from_cache: false,
+    }
+}
+
+fn origin(healthy: usize, causes: &[Cause]) -> HopFacts {
+    HopFacts {
+        complete: true,
+        healthy,
+        ever_succeeded: true,
+        failing: causes.iter().map(|cause| failing("192.0.2.1:80", *cause)).collect(),
+        ..HopFacts::unknown("origin".into(), true)
+    }
+}
+
+fn upstream(hops: Vec<HopFacts>) -> UpstreamFacts {
+    UpstreamFacts {
+        hops,
+        self_check_lost: false,
+    }
+}
+
+#[test]
+fn the_largest_group_counts_and_of_equal_ones_the_earlier() {
+    use Cause::*;
+    let of = |causes: &[Cause]| {
+        let said = diagnosed(&upstream(vec![origin(0, causes)]));
+        (said.verdict, said.cause)
+    };
+    assert_eq!(
+        of(&[ServerError, ConnectRefused]),
+        (Verdict::OriginDown, Some(ConnectRefused))
+    );
+    assert_eq!(
+        of(&[ConnectRefused, ServerError, ContentMismatch]),
+        (Verdict::OriginError, Some(ServerError))
+    );
+    assert_eq!(
+        of(&[ResponseTimeout, ServiceUnavailable, ServiceUnavailable, ConnectRefused]),
+        (Verdict::OriginOverloaded, Some(ServiceUnavailable))
+    );
+}
+
+#[test]
+fn every_cause_has_its_group() {
+    use Verdict::*;
+    let groups: Vec<_> = Cause::ALL.iter().map(|cause| (cause.label(), group(*cause))).collect();
+    let of = |prefix: &str, verdict| {
+        for (label, found) in groups.iter().filter(|(label, _)| label.starts_with(prefix)) {
+            assert_eq!(*found, verdict, "{label}");
+        }
+    };
+    of("dns_", OriginDns);
+    of("connect_", OriginDown);
+    of("tls_", OriginTls);
+    for (labels, verdict) in [
+        (
+            "response_closed response_reset response_malformed response_header_too_large response_truncated",
+            OriginInvalid,
+        ),
+        ("response_failed", OriginInvalid),
+        (
+            "response_timeout response_body_timeout service_unavailable gateway_timeout",
+            OriginOverloaded,
+        ),
+        ("upstream_overloaded", OriginOverloaded),
+        (
+            "bad_gateway disguised_bad_gateway server_error unexpected_status content_mismatch",
+            OriginError,
+        ),
+        ("no_live_upstream", OriginDown),
+        ("gateway_config gateway_internal", GatewayFault),
+        ("unknown", Unlocated),
+    ] {
+        for label in labels.split(' ') {
+            assert!(groups.contains(&(label, verdict)), "{label}");
+        }
+    }
+}
+
+#[test]
+fn a_verdict_that_stays_keeps_its_beginning() {
+    let later = UNIX_EPOCH + std::time::Duration::from_secs(60);
+    let down = upstream(vec![origin(0, &[Cause::ConnectRefused])]);
+    let first = diagnosed(&down);
+    assert_eq!(diagnose(&down, &first, later), first);
+    let healthy = diagnose(&upstream(vec![origin(1, &[])]), &first, later);
+    assert_eq!((healthy.verdict, healthy.since), (Verdict::Healthy, later));
+}
+
+#[test]
+fn the_scope_names_addresses_and_paths() {
+    let mut hop = origin(2, &[Cause::ServerError, Cause::ConnectRefused]);
+    hop.failing[1].paths = vec!["/api".into(), "/".into()];
+    let said = diagnosed(&upstream(vec![hop]));
+    assert_eq!(said.scope.extent(), "2 of 4 addresses");
+    assert_eq!(said.scope.paths, ["/".into(), "/api".into()]);
+}
+
+#[test]
+fn a_log_names_cause_path_and_backend() {
+    let mut edge = HopFacts {
+        complete: true,
+        healthy: 1,
+        ..HopFacts::unknown("edge".into(), false)
+    };
+    edge.log = Some(Box::new(LogEvidence {
+        exceeds_spike: true,
+        failed: 30,
+        requests: 100,
+        cause: Some(Cause::ConnectRefused),
+        path: Some("/api/cart".into()),
+        backend: Some("10.0.0.7:8080".into()),
+    }));
+    let said = diagnosed(&upstream(vec![edge, origin(1, &[])]));
+    assert_eq!((said.verdict, said.impact), (Verdict::TrafficFailing, Impact::Users));
+    assert_eq!(said.scope.backend.as_deref(), Some("10.0.0.7:8080"));
+    assert!(
+        said.sentence().contains("(30 of 100): connect_refused"),
+        "{}",
+        said.sentence()
+    );
+}
+
+#[test]
+fn a_hop_on_its_way_back_is_not_accused() {
+    let mut edge = HopFacts {
+        is_origin: false,
+        ..origin(0, &[Cause::BadGateway])
+    };
+    edge.name = "edge".into();
+    let down = diagnosed(&upstream(vec![edge.clone(), origin(0, &[Cause::ConnectRefused])]));
+    assert_eq!(down.verdict, Verdict::OriginDown);
+    let say = |edge: &HopFacts| diagnose(&upstream(vec![edge.clone(), origin(1, &[])]), &down, UNIX_EPOCH);
+    assert_eq!(say(&edge).verdict, Verdict::GatewayFault);
+    edge.recovering = true;
+    assert_eq!(
+        (say(&edge).verdict, say(&edge).impact),
+        (Verdict::OriginDown, Impact::Users)
+    );
+}

@@ -1,0 +1,31 @@
+//! What a hop tells its upstream when a round or a confirmation has ended.
+
+use std::sync::Arc;
+
+use super::{HopRun, Shared};
+use crate::diagnosis::HopFacts;
+
+impl HopRun {
+    /// Brings what is believed of this hop now; `round_failed` says of a round that ended whether a first attempt failed.
+    pub(super) fn report(&self, round_failed: Option<bool>) {
+        let state = self.state();
+        self.standing.take(self.key, |facts: &mut HopFacts| {
+            facts.complete = state.first_round_done;
+            facts.evidence = state.failing.as_ref().map(|(_, evidence)| evidence.clone());
+            facts.believe(&state.status, |target| {
+                self.targets[target].target.host.to_string().into()
+            });
+            if let Some(failed) = round_failed {
+                facts.rounds.push(failed);
+            }
+        });
+    }
+
+    /// The first hop of an upstream to fail brings the next rounds of the others forward: together they say where the
+    /// fault lies, and their last rounds may be an interval old.
+    pub(super) fn ask_the_others(&self, shared: &Arc<Shared>) {
+        for key in self.standing.others_if_first(self.key) {
+            shared.forward.add(key);
+        }
+    }
+}

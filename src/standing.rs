@@ -1,0 +1,298 @@
+//! Where an upstream stands: the facts of its hops, the diagnosis made of them, and whether an incident is open.
+//!
+//! Hops bring their facts when a round or a confirmation ends; the diagnosis is made anew then, of that upstream only.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::cause::Cause;
+use crate::clock;
+use crate::diagnosis::{HopFacts, UpstreamFacts, diagnose};
+use crate::metrics::UpstreamMetrics;
+use crate::schedule::Key;
+use crate::upstream::Upstream;
+use crate::verdict::{Diagnosis, Impact, Verdict};
+
+/// Whether this host's own network works, as far as self checks tell. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct OwnNetwork {
+    lost: Arc<AtomicBool>,
+}
+
+impl OwnNetwork {
+    /// True while every self check fails.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Takes in what self checks say; true when that is new.
+    pub fn set_lost(&self, lost: bool) -> bool {
+        self.lost.swap(lost, Ordering::Relaxed) != lost
+    }
+}
+
+/// Where one upstream stands. Its hops share it.
+#[derive(Debug)]
+pub struct Standing {
+    upstream: Arc<str>,
+    /// The key of the outermost hop; those of the others follow.
+    first_key: Key,
+    metrics: Arc<UpstreamMetrics>,
+    own_network: OwnNetwork,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    facts: UpstreamFacts,
+    present: Arc<Diagnosis>,
+    /// Up to when the open incident is counted.
+    incident: Option<Instant>,
+}
+
+impl Standing {
+    /// Nothing is known yet; `unknown` is said of it.
+    pub fn new(upstream: &Upstream, first_key: Key, metrics: Arc<UpstreamMetrics>, own_network: OwnNetwork) -> Self {
+        let hops = upstream.hops.iter();
+        let facts = UpstreamFacts {
+            hops: hops
+                .map(|hop| HopFacts::unknown(hop.name.clone(), hop.is_origin()))
+                .collect(),
+            self_check_lost: false,
+        };
+        metrics.judged(Verdict::Unknown, Impact::None);
+        Standing {
+            upstream: upstream.name.clone(),
+            first_key,
+            metrics,
+            own_network,
+            known: Mutex::new(Known {
+                facts,
+                present: Arc::new(Diagnosis::unknown(clock::now())),
+                incident: None,
+            }),
+        }
+    }
+
+    /// What is said of the upstream now.
+    pub fn diagnosis(&self) -> Arc<Diagnosis> {
+        self.known().present.clone()
+    }
+
+    /// Goes on where the upstream stood before its configuration changed: an open incident stays open, and where the
+    /// origin is still the same one it may have succeeded before.
+    pub fn follow(&self, before: &Standing, same_origin: bool) {
+        let (mut known, before) = (self.known(), before.known());
+        known.incident = before.incident;
+        let succeeded = before.facts.hops.iter().any(|hop| hop.is_origin && hop.ever_succeeded);
+        let origin = known.facts.hops.iter_mut().find(|hop| hop.is_origin);
+        if let Some(origin) = origin.filter(|_| same_origin && succeeded) {
+            origin.ever_succeeded = true;
+        }
+    }
+
+    /// Lets a hop bring its facts, then judges the upstream.
+    pub fn take(&self, hop: Key, bring: impl FnOnce(&mut HopFacts)) {
+        let mut known = self.known();
+        let place = (hop - self.first_key) as usize;
+        bring(&mut known.facts.hops[place]);
+        self.judge_known(&mut known);
+    }
+
+    /// The other hops, where this one is the only one that fails.
+    pub fn others_if_first(&self, hop: Key) -> Vec<Key> {
+        let known = self.known();
+        let hops = || (self.first_key..).zip(&known.facts.hops).filter(|(key, _)| *key != hop);
+        match hops().any(|(_, facts)| facts.fails()) {
+            true => Vec::new(),
+            false => hops().map(|(key, _)| key).collect(),
+        }
+    }
+
+    /// Judges the upstream anew: what self checks say has changed.
+    pub fn judge(&self) {
+        self.judge_known(&mut self.known());
+    }
+
+    fn judge_known(&self, known: &mut Known) {
+        known.facts.self_check_lost = self.own_network.is_lost();
+        let before = known.present.clone();
+        let present = diagnose(&known.facts, &before, clock::now());
+        self.count_incident(known, present.verdict);
+        if present == *before {
+            return;
+        }
+        self.metrics.judged(present.verdict, present.impact);
+        if !present.says_the_same(&before) {
+            self.log(&before, &present);
+        }
+        known.present = Arc::new(present);
+    }
+
+    /// An incident:
+    ///
+    /// 1. begins when a verdict says that something is wrong with the upstream, and every hop had its first round;
+    /// 2. ends when one says that nothing is;
+    /// 3. neither begins nor ends with `unknown`, and that time is not counted.
+    fn count_incident(&self, known: &mut Known, verdict: Verdict) {
+        let now = Instant::now();
+        let was_fault = known.present.verdict.is_fault();
+        let all_heard = known.facts.hops.iter().all(|hop| hop.complete);
+        if let Some(counted) = known.incident.filter(|_| was_fault) {
+            self.metrics.incident_lasted(now - counted);
+        }
+        known.incident = match (verdict, known.incident) {
+            (verdict, None) if verdict.is_fault() && all_heard => {
+                self.metrics.incident_began();
+                Some(now)
+            }
+            (verdict, Some(_)) if verdict.is_fault() || verdict == Verdict::Unknown => Some(now),
+            _ => None,
+        };
+    }
+
+    /// One line when verdict or impact, the hop or the cause changes. Only at debug what is said of all upstreams at once:
+    /// the first good news, and that our own network is lost.
+    fn log(&self, before: &Diagnosis, present: &Diagnosis) {
+        let (upstream, verdict, impact) = (&self.upstream, present.verdict, present.impact);
+        let hop = present.hop.as_deref().unwrap_or_default();
+        let cause = present.cause.map_or("", Cause::label);
+        let sentence = present.sentence();
+        match (before.verdict, verdict) {
+            (Verdict::Unknown, Verdict::Healthy) | (_, Verdict::Unknown) => {
+                debug!(%upstream, %verdict, %impact, hop, cause, sentence, "verdict");
+            }
+            (_, Verdict::Healthy) => info!(%upstream, %verdict, %impact, hop, cause, sentence, "verdict"),
+            _ => warn!(%upstream, %verdict, %impact, hop, cause, sentence, "verdict"),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::diagnosis::FailingAddress;
+    use crate::metrics::{Build, Format, Metrics};
+
+    struct Watched {
+        metrics: Metrics,
+        own_network: OwnNetwork,
+        standing: Standing,
+    }
+
+    fn watched() -> Watched {
+        let urls = ["http://127.0.0.1:9/=shop".to_owned()];
+        let config = crate::config::from_urls(&urls, &["http://127.0.0.1:8/".to_owned()]).expect("it is valid");
+        let metrics = Metrics::new(Build::of("0", "0"));
+        metrics.configure(&config.upstreams);
+        let (upstream, own_network) = (&config.upstreams[0], OwnNetwork::default());
+        let handle = metrics.upstream(&upstream.name).expect("configured");
+        Watched {
+            standing: Standing::new(upstream, 7, handle, own_network.clone()),
+            metrics,
+            own_network,
+        }
+    }
+
+    impl Watched {
+        /// The gateway has key 7, the origin key 8.
+        fn hears(&self, hop: Key, fails: bool) -> (Verdict, Impact) {
+            self.standing.take(hop, |facts| {
+                facts.complete = true;
+                facts.healthy = usize::from(!fails);
+                facts.ever_succeeded |= !fails;
+                facts.failing = fails.then(refused).into_iter().collect();
+            });
+            let said = self.standing.diagnosis();
+            (said.verdict, said.impact)
+        }
+
+        fn incidents(&self) -> (String, String) {
+            let mut page = String::new();
+            let mut sink = |chunk: &str| {
+                page.push_str(chunk);
+                Ok(())
+            };
+            self.metrics
+                .encode(Format::Prometheus, clock::now(), &mut sink)
+                .expect("it is taken");
+            let value = |name: &str| {
+                let line = page
+                    .lines()
+                    .find(|line| line.starts_with(&format!("badgateway_{name}{{")));
+                line.and_then(|line| line.rsplit(' ').next())
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            (value("incidents_total"), value("incident_seconds_total"))
+        }
+    }
+
+    fn refused() -> FailingAddress {
+        FailingAddress {
+            address: "127.0.0.1:9".into(),
+            is_name: false,
+            cause: Cause::ConnectRefused,
+            paths: Vec::new(),
+            from_cache: false,
+        }
+    }
+
+    fn count(incidents: &str, seconds: &str) -> (String, String) {
+        (incidents.to_owned(), seconds.to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_incident_lasts_until_all_is_well_and_our_own_outage_does_not_count() {
+        let second = Duration::from_secs(1);
+        let watched = watched();
+        assert_eq!(watched.incidents(), count("0", "0.0"));
+        watched.hears(8, false);
+        assert_eq!(watched.hears(7, false), (Verdict::Healthy, Impact::None));
+        assert_eq!(watched.hears(8, true), (Verdict::OriginDown, Impact::Redundancy));
+        advance(second * 10).await;
+        assert_eq!(watched.hears(7, true), (Verdict::OriginDown, Impact::Users));
+        assert_eq!(watched.incidents(), count("1", "10.0"));
+        watched.own_network.set_lost(true);
+        watched.standing.judge();
+        assert_eq!(watched.standing.diagnosis().verdict, Verdict::Unknown);
+        advance(second * 100).await;
+        watched.own_network.set_lost(false);
+        watched.standing.judge();
+        advance(second * 5).await;
+        watched.hears(8, false);
+        assert_eq!(watched.hears(7, false), (Verdict::Healthy, Impact::None));
+        advance(second * 5).await;
+        watched.hears(8, false);
+        assert_eq!(watched.incidents(), count("1", "15.0"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_origin_never_reached_is_no_incident() {
+        let watched = watched();
+        watched.hears(8, true);
+        assert_eq!(watched.hears(7, false), (Verdict::OriginUnverified, Impact::Redundancy));
+        assert_eq!(watched.incidents(), count("0", "0.0"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_to_fail_asks_the_others() {
+        let watched = watched();
+        watched.hears(7, false);
+        watched.hears(8, true);
+        assert_eq!(watched.standing.others_if_first(8), [7]);
+        watched.hears(7, true);
+        assert!(watched.standing.others_if_first(7).is_empty());
+    }
+}
