@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 CARGO ?= cargo
 
-.PHONY: help demo stack test tools fmt lint unit docs bench
+.PHONY: help demo stack test tools fmt lint unit docs bench preview
 
 help: ## What can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -34,6 +34,10 @@ unit:
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+preview: ## Draw the dashboards outside Grafana from the demo's faults, into target/preview (npm, chromium; some minutes).
+	$(CARGO) build --release --locked
+	./dashboards/preview/run.sh
 
 bench: ## Measure: whole process beside blackbox_exporter, and the parts (some minutes).
 	$(CARGO) build --release --locked
