@@ -1,6 +1,14 @@
-//! Tells the program its revision, compiler and platform.
+//! Tells the program its revision, compiler and platform, and what it ships beside itself.
 
+use std::fmt::Write;
+use std::path::Path;
 use std::process::Command;
+
+/// Folders whose files are embedded: name of the list, folder, how the files end.
+const SHIPPED: &[(&str, &str, &str)] = &[
+    ("RUNBOOKS", "alerts/runbooks", ".md"),
+    ("DASHBOARDS", "dashboards", ".json"),
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=.git/HEAD");
@@ -18,6 +26,29 @@ fn main() {
         "cargo::rustc-env=BADGATEWAY_TARGET={}",
         std::env::var("TARGET").unwrap_or_default()
     );
+    embed();
+}
+
+/// Writes a list of each folder's files, sorted by name; a folder that does not exist gives an empty one.
+fn embed() {
+    let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the sources are");
+    let mut code = String::new();
+    for (list, folder, ending) in SHIPPED {
+        println!("cargo::rerun-if-changed={folder}");
+        let files = std::fs::read_dir(Path::new(&root).join(folder)).into_iter().flatten();
+        let mut paths: Vec<_> = files.flatten().map(|file| file.path()).collect();
+        paths.sort();
+        let _ = writeln!(code, "/// Every `{folder}/*{ending}`.\npub const {list}: &[File] = &[");
+        for path in paths {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Some(name) = name.strip_suffix(ending) {
+                let _ = writeln!(code, "    File {{ name: {name:?}, text: include_str!({path:?}) }},");
+            }
+        }
+        code.push_str("];\n");
+    }
+    let out = std::env::var("OUT_DIR").expect("cargo says where to write");
+    std::fs::write(Path::new(&out).join("shipped.rs"), code).expect("the list can be written");
 }
 
 fn first_line(program: &str, args: &[&str]) -> String {

@@ -6,11 +6,13 @@ mod check;
 mod demo;
 mod diagnose;
 mod init;
+mod rules;
 mod run;
+mod shipped;
 mod style;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +53,12 @@ enum Command {
     Diagnose(DiagnoseArgs),
     /// A self-contained tour: a gateway with broken origins on loopback, watched by the daemon.
     Demo(DemoArgs),
+    /// Print the recording and alerting rules that belong to this very program.
+    Rules(RulesArgs),
+    /// Print the runbook of an alert, or the names of all.
+    Runbooks(FilesArgs),
+    /// Print a Grafana dashboard, or the names of all.
+    Dashboards(FilesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -198,6 +206,37 @@ struct DemoArgs {
     log: LogFlags,
 }
 
+#[derive(Debug, Args)]
+struct RulesArgs {
+    /// Write badgateway.rules.yml into this directory, over one that is there, instead of printing it.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Matchers that every series asked for must meet, for a Prometheus with several installations: '{job="x"}'.
+    #[arg(long, value_name = "MATCHERS")]
+    selector: Option<String>,
+    /// Configured labels that alerts carry besides upstream and team.
+    #[arg(long, value_name = "LABEL", value_delimiter = ',')]
+    labels: Vec<String>,
+    /// Where runbooks are read, instead of from this program: URL/ALERT.
+    #[arg(long, value_name = "URL")]
+    runbook_url: Option<String>,
+    /// Grafana's URL; without it alerts link to the pages of this program.
+    #[arg(long, value_name = "URL")]
+    dashboard_url: Option<String>,
+    /// Leave out the alerts that page, where badgateway pages itself.
+    #[arg(long)]
+    without_paging: bool,
+}
+
+#[derive(Debug, Args)]
+struct FilesArgs {
+    /// Which one; without it and without --out the names are listed.
+    name: Option<String>,
+    /// Write it, or all of them, into this directory.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
 /// Runs the program and says how it ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -212,6 +251,9 @@ pub fn main() -> ExitCode {
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Diagnose(args)) => diagnose::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::Rules(args)) => rules::run(&args),
+        Some(Command::Runbooks(args)) => shipped::runbooks(&args),
+        Some(Command::Dashboards(args)) => shipped::dashboards(&args),
     }
 }
 
@@ -235,6 +277,28 @@ impl LogFlags {
 fn fail(message: impl std::fmt::Display, code: u8) -> ExitCode {
     eprintln!("badgateway: {message}");
     ExitCode::from(code)
+}
+
+/// Writes files into a directory, made where it is missing, over what is there; says which.
+fn write_into<'a>(folder: &Path, files: impl IntoIterator<Item = (String, &'a str)>) -> ExitCode {
+    for (name, text) in files {
+        let file = folder.join(name);
+        match std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, text)) {
+            Ok(()) => eprintln!("wrote {}", file.display()),
+            Err(error) => return fail(format_args!("{}: cannot be written: {error}", file.display()), 1),
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints what may be piped into something that stops reading.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(format_args!("standard output: cannot be written: {error}"), 1),
+    }
 }
 
 /// A runtime for the one-shot commands.

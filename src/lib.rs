@@ -50,6 +50,7 @@ pub mod log;
 pub mod metrics;
 pub mod probe;
 pub mod server;
+pub mod shipped;
 
 // Assembly.
 pub mod cli;

@@ -11,6 +11,7 @@ mod logs;
 mod negotiate;
 mod probe_endpoint;
 mod routes;
+mod runbooks;
 mod scrape;
 mod stalling;
 mod status;

@@ -10,6 +10,7 @@ use badgateway::cause::{Cause, Phase};
 use badgateway::config;
 use badgateway::gateway;
 use badgateway::metrics::FAMILIES;
+use badgateway::shipped::RULES;
 use badgateway::verdict::Verdict;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
@@ -91,6 +92,20 @@ fn the_readme_lists_every_metric() {
         );
     }
     check_table("metrics", &table);
+}
+
+#[test]
+fn the_readme_lists_every_alert() {
+    let mut table = String::from("| alert | severity | what it says |\n|---|---|---|\n");
+    let after = |text: &'static str, mark: &str| text.split_once(mark).expect("every alert has it").1;
+    let line = |text: &'static str| text.lines().next().unwrap_or_default().trim();
+    for alert in RULES.split("- alert: ").skip(1) {
+        let (severity, summary) = (after(alert, "severity: "), after(alert, "summary: >-\n"));
+        let summary = line(summary).replace("{{ $labels.upstream }}", "the upstream");
+        let summary = summary[..1].to_uppercase() + &summary[1..];
+        let _ = writeln!(table, "| `{}` | {} | {summary} |", line(alert), line(severity));
+    }
+    check_table("alerts", &table);
 }
 
 #[test]

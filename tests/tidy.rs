@@ -25,7 +25,11 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["cause", "upstream", "observation", "finding", "verdict"],
     ),
-    ("ground", &["build_info", "clock", "log", "crypto"], &["clock"]),
+    (
+        "ground",
+        &["build_info", "clock", "log", "crypto", "shipped"],
+        &["clock"],
+    ),
     (
         "config",
         &["config"],
@@ -53,6 +57,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "crypto",
             "evidence",
             "config",
+            "shipped",
         ],
     ),
 ];

@@ -51,14 +51,28 @@ pub(super) fn query(uri: &Uri, name: &str) -> String {
 
 /// A whole page around its content, which is HTML already. Relative links, so that a path prefix does no harm.
 pub(super) fn frame(title: &str, build: &Build, search: &str, content: &str) -> String {
+    frame_from("", title, build, search, content)
+}
+
+/// As [`frame`], for a page one level below; its search leads to the upstreams.
+pub(super) fn frame_below(title: &str, build: &Build, content: &str) -> String {
+    frame_from("../", title, build, "", content)
+}
+
+/// `root` leads from the page to the directory of the first level.
+fn frame_from(root: &str, title: &str, build: &Build, search: &str, content: &str) -> String {
+    let (home, action) = match root {
+        "" => ("./", ""),
+        _ => (root, " action=\"../\""),
+    };
     let (title, version, search) = (Escaped(title), Escaped(&build.version), Escaped(search));
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
          <title>{title} · badgateway</title><style>{STYLE}</style></head>\n<body><header><h1>badgateway <small>{version}</small></h1>\
-         <nav><a href=\"./\">Upstreams</a><a href=\"logs\">Recent probes</a><a href=\"config\">Configuration</a>\
-         <a href=\"metrics\">Metrics</a></nav>\
-         <form method=\"get\" role=\"search\"><input type=\"search\" name=\"q\" value=\"{search}\" aria-label=\"Search\" \
+         <nav><a href=\"{home}\">Upstreams</a><a href=\"{root}logs\">Recent probes</a><a href=\"{root}config\">Configuration</a>\
+         <a href=\"{root}runbooks/\">Runbooks</a><a href=\"{root}metrics\">Metrics</a></nav>\
+         <form method=\"get\"{action} role=\"search\"><input type=\"search\" name=\"q\" value=\"{search}\" aria-label=\"Search\" \
          placeholder=\"upstream, hop, cause\"> <button>Search</button></form></header>\n<main>\n{content}</main>\n\
          <footer>badgateway {version} ({revision}) · written {now}</footer></body></html>\n",
         revision = Escaped(&build.revision),

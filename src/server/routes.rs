@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -10,7 +10,7 @@ use axum::{Router, http::HeaderValue};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::access::Caller;
-use super::{ServerState, html, logs, probe_endpoint, scrape, status};
+use super::{ServerState, html, logs, probe_endpoint, runbooks, scrape, status};
 
 /// All routes. Any other path is 404, another method 405.
 pub(super) fn router(state: ServerState) -> Router {
@@ -25,6 +25,8 @@ pub(super) fn router(state: ServerState) -> Router {
         .route("/probe", any(probe))
         .route("/logs", get(show_logs))
         .route("/config", get(show_config))
+        .route("/runbooks/", get(list_runbooks))
+        .route("/runbooks/{name}", get(show_runbook))
         .route("/-/healthy", get(async || "badgateway is healthy.\n"))
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload).fallback(reload_needs_post))
@@ -44,6 +46,22 @@ async fn show_logs(State(state): State<ServerState>, Extension(caller): Extensio
             let search = html::query(&uri, "q");
             page(move || logs::render(&state.metrics.build(), &logs::copy(&state.history), &search)).await
         }
+    }
+}
+
+/// Runbooks are for whoever is woken, from wherever; they say nothing of what is watched here.
+async fn list_runbooks(State(state): State<ServerState>) -> Response {
+    page(move || runbooks::list(&state.metrics.build())).await
+}
+
+async fn show_runbook(State(state): State<ServerState>, Path(name): Path<String>) -> Response {
+    match runbooks::find(&name) {
+        Some(runbook) => page(move || runbooks::render(&state.metrics.build(), runbook)).await,
+        None => (
+            StatusCode::NOT_FOUND,
+            "There is no runbook of this name; see /runbooks/.\n",
+        )
+            .into_response(),
     }
 }
 

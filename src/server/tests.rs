@@ -316,6 +316,28 @@ async fn other_hosts_see_no_evidence() {
 }
 
 #[tokio::test]
+async fn runbooks_are_for_every_caller() {
+    let server = start(vec![]).await;
+    let (status, list) = server.ask("GET", "/runbooks/", "X-Forwarded-For: 192.0.2.1\r\n").await;
+    assert_eq!(status, 200, "{list}");
+    assert!(list.contains("href=\"../metrics\""), "{list}");
+    for file in crate::shipped::RUNBOOKS {
+        assert!(
+            list.contains(&format!("<a href=\"{0}\">{0}</a>", file.name)),
+            "{}",
+            file.name
+        );
+        let path = format!("/runbooks/{}", file.name);
+        let (status, page) = server.ask("GET", &path, "X-Forwarded-For: 192.0.2.1\r\n").await;
+        assert_eq!(status, 200, "{path}");
+        assert!(page.contains("<h2 id=\""), "{page}");
+    }
+    for path in ["/runbooks/Other", "/runbooks/..%2Fbadgateway.rules"] {
+        assert_eq!(server.get(path).await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn logs_show_findings_and_escape_them() {
     let server = start(Vec::new()).await;
     let (_, page) = server.get("/logs").await;
