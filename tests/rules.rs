@@ -25,9 +25,6 @@ const COMING: &[(&str, &[&str])] = &[
     ),
     ("badgateway_gateway_user_view", &["gateway", "upstream"]),
     ("badgateway_gateway_log_up", &["gateway", "log"]),
-    ("badgateway_verdict", &["upstream", "verdict"]),
-    ("badgateway_upstream_impact", &["upstream", "impact"]),
-    ("badgateway_self_connectivity", &[]),
 ];
 
 /// What pages.
