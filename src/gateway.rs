@@ -26,6 +26,7 @@ mod ingress_nginx;
 mod istio;
 mod keycdn;
 mod lighttpd;
+pub mod log;
 mod nginx;
 mod openresty;
 mod squid;
@@ -76,6 +77,8 @@ pub struct Kind {
     pub limits: Limits,
     /// Whether it refuses a backend whose certificate does not verify, unless configured otherwise.
     pub verifies_origin_certificate: bool,
+    /// What its logs look like and mean; `None` where it writes none that can be read.
+    pub logs: Option<&'static log::Logs>,
 }
 
 impl PartialEq for Kind {

@@ -23,6 +23,7 @@
 
 // Words.
 pub mod cause;
+pub mod exchange;
 pub mod finding;
 pub mod observation;
 pub mod upstream;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
     (
         "words",
-        &["cause", "upstream", "observation", "finding", "verdict"],
-        &["cause", "upstream", "observation", "finding", "verdict"],
+        &["cause", "upstream", "observation", "exchange", "finding", "verdict"],
+        &["cause", "upstream", "observation", "exchange", "finding", "verdict"],
     ),
     (
         "judgement",
@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "pace",
             "schedule",
         ],
-        &["cause", "upstream", "observation", "finding", "verdict"],
+        &["cause", "upstream", "observation", "exchange", "finding", "verdict"],
     ),
     (
         "ground",

@@ -17,4 +17,5 @@ pub const KIND: Kind = Kind {
         ..NONE
     },
     verifies_origin_certificate: true,
+    logs: None,
 };

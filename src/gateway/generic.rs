@@ -8,4 +8,5 @@ pub const KIND: Kind = Kind {
     aliases: &["other", "unknown"],
     limits: NONE,
     verifies_origin_certificate: true,
+    logs: None,
 };

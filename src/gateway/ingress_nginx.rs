@@ -22,4 +22,5 @@ pub const KIND: Kind = Kind {
         ..NONE
     },
     verifies_origin_certificate: false,
+    logs: Some(&super::nginx::LOGS),
 };

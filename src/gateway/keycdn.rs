@@ -10,4 +10,5 @@ pub const KIND: Kind = Kind {
     aliases: &[],
     limits: NONE,
     verifies_origin_certificate: true,
+    logs: None,
 };

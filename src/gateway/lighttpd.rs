@@ -18,4 +18,5 @@ pub const KIND: Kind = Kind {
         ..NONE
     },
     verifies_origin_certificate: true,
+    logs: None,
 };

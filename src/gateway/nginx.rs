@@ -7,7 +7,13 @@
 //! - `keepalive_timeout` in `upstream`: 60 s.
 //! - `proxy_ssl_verify`: off.
 
+use super::log::{
+    ErrorLine, Field, Fields, Format, Key, Layout, Logs, Memory, Syntax, Unit, Variable, key, key_in, text, time, var,
+    var_in,
+};
 use super::{Kind, NONE, kib, secs};
+use crate::cause::Cause;
+use crate::exchange::{Attempt, Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -24,4 +30,615 @@ pub const KIND: Kind = Kind {
         ..NONE
     },
     verifies_origin_certificate: false,
+    logs: Some(&LOGS),
 };
+
+/// What its logs look like and mean. ingress-nginx and OpenResty write the same.
+///
+/// Source: `ngx_http_log_module.c`, `ngx_http_upstream.c`, `ngx_log.c`, and the module named in each row of [`MESSAGES`].
+pub const LOGS: Logs = Logs {
+    formats: &[
+        Format {
+            name: "combined",
+            layout: Layout::Pattern(COMBINED),
+        },
+        Format {
+            name: "badgateway",
+            layout: Layout::Pattern(RECOMMENDED),
+        },
+        Format {
+            name: "ingress-nginx",
+            layout: Layout::Pattern(
+                r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id"#,
+            ),
+        },
+        Format {
+            name: "main",
+            layout: Layout::Pattern(
+                r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" "$http_x_forwarded_for""#,
+            ),
+        },
+        Format {
+            name: "json",
+            layout: Layout::Json(JSON),
+        },
+        // Whatever was added behind the predefined format is read over.
+        Format {
+            name: "combined and more",
+            layout: Layout::Pattern(
+                r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $more"#,
+            ),
+        },
+    ],
+    syntax: Some(Syntax::Dollar),
+    variables: VARIABLES,
+    exchange,
+    errors: Some(error_line),
+    causes: CAUSES,
+    tells: "The error log names the cause of every failed attempt. With $upstream_addr, $upstream_status, $upstream_header_time and $upstream_bytes_received in the access log, retries are seen, an origin's own 502 is told from one nginx made, and a response that broke off from one that never began.",
+    silent: "combined alone: only the status. Without the error log: why a connect or a handshake failed, and that a 200 was cut. NXDOMAIN and a name without addresses look the same.",
+};
+
+const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
+
+/// The format that makes nginx say the most.
+const RECOMMENDED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" ua="$upstream_addr" us="$upstream_status" ut="$upstream_response_time" uc="$upstream_connect_time" uh="$upstream_header_time" ub="$upstream_bytes_received" rt=$request_time id=$request_id done="$request_completion" host="$host" up="$proxy_host""#;
+
+const VARIABLES: &[Variable] = &[
+    var("remote_addr", Field::Client),
+    var("time_local", Field::Time),
+    var("time_iso8601", Field::Time),
+    var("msec", Field::Time),
+    var("request", Field::Request),
+    var("request_method", Field::Method),
+    var("request_uri", Field::Target),
+    var("uri", Field::Target),
+    var("host", Field::Host),
+    var("http_host", Field::Host),
+    var("http_user_agent", Field::Agent),
+    var("status", Field::Status),
+    var_in("request_time", Field::Duration, Unit::Seconds),
+    var("upstream_addr", Field::Backends),
+    var("upstream_status", Field::BackendStatuses),
+    var_in("upstream_connect_time", Field::ConnectTimes, Unit::Seconds),
+    var_in("upstream_header_time", Field::HeaderTimes, Unit::Seconds),
+    var_in("upstream_response_time", Field::BackendTimes, Unit::Seconds),
+    var("upstream_bytes_received", Field::BackendBytes),
+    var("upstream_response_length", Field::BackendLengths),
+    var("upstream_cache_status", Field::Cache),
+    var("proxy_host", Field::Name),
+    var("proxy_upstream_name", Field::Name),
+    var("service_name", Field::Route),
+    var("request_id", Field::RequestId),
+    var("req_id", Field::RequestId),
+    var("connection", Field::Connection),
+    var("request_completion", Field::Completion),
+    var("bytes_sent", Field::BytesSent),
+    var("body_bytes_sent", Field::Own),
+    var("request_length", Field::Own),
+    var("proxy_alternative_upstream_name", Field::Own),
+    var("server_port", Field::Own),
+    var("remote_port", Field::Own),
+    var("scheme", Field::Own),
+    var("pipe", Field::Own),
+    var("ssl_protocol", Field::Own),
+    var("ssl_cipher", Field::Own),
+    var("connection_requests", Field::Own),
+    var("gzip_ratio", Field::Own),
+    var("server_protocol", Field::Own),
+    var("upstream_bytes_sent", Field::Own),
+    var("namespace", Field::Own),
+    var("ingress_name", Field::Own),
+];
+
+/// JSON by `escape=json`, under the names of the variables and under those most examples use.
+const JSON: &[Key] = &[
+    key("status", Field::Status),
+    key("s", Field::Status),
+    key("time_iso8601", Field::Time),
+    key("time_local", Field::Time),
+    key("time", Field::Time),
+    key("t", Field::Time),
+    key("msec", Field::Time),
+    key("remote_addr", Field::Client),
+    key("client", Field::Client),
+    key("request", Field::Request),
+    key("r", Field::Request),
+    key("request_uri", Field::Target),
+    key("uri", Field::Target),
+    key("path", Field::Target),
+    key("host", Field::Host),
+    key("http_host", Field::Host),
+    key("http_user_agent", Field::Agent),
+    key("user_agent", Field::Agent),
+    key_in("request_time", Field::Duration, Unit::Seconds),
+    key_in("rt", Field::Duration, Unit::Seconds),
+    key("upstream_addr", Field::Backends),
+    key("u", Field::Backends),
+    key("upstream_status", Field::BackendStatuses),
+    key("us", Field::BackendStatuses),
+    key_in("upstream_connect_time", Field::ConnectTimes, Unit::Seconds),
+    key_in("uct", Field::ConnectTimes, Unit::Seconds),
+    key_in("upstream_header_time", Field::HeaderTimes, Unit::Seconds),
+    key_in("uht", Field::HeaderTimes, Unit::Seconds),
+    key_in("upstream_response_time", Field::BackendTimes, Unit::Seconds),
+    key_in("urt", Field::BackendTimes, Unit::Seconds),
+    key("upstream_bytes_received", Field::BackendBytes),
+    key("ub", Field::BackendBytes),
+    key("proxy_host", Field::Name),
+    key("proxy_upstream_name", Field::Name),
+    key("upstream_cache_status", Field::Cache),
+    key("connection", Field::Connection),
+    key("c", Field::Connection),
+    key("request_id", Field::RequestId),
+    key("request_completion", Field::Completion),
+];
+
+const CAUSES: &[Cause] = &[
+    Cause::DnsNxdomain,
+    Cause::DnsServfail,
+    Cause::DnsRefused,
+    Cause::DnsTimeout,
+    Cause::DnsMalformed,
+    Cause::ConnectRefused,
+    Cause::ConnectTimeout,
+    Cause::ConnectUnreachable,
+    Cause::ConnectReset,
+    Cause::TlsTimeout,
+    Cause::TlsClosed,
+    Cause::TlsNotTls,
+    Cause::TlsProtocol,
+    Cause::TlsCertificateExpired,
+    Cause::TlsCertificateNotYetValid,
+    Cause::TlsCertificateNameMismatch,
+    Cause::TlsCertificateUntrusted,
+    Cause::TlsCertificateRevoked,
+    Cause::TlsClientCertificateRequired,
+    Cause::ResponseTimeout,
+    Cause::ResponseReset,
+    Cause::ResponseClosed,
+    Cause::ResponseMalformed,
+    Cause::ResponseHeaderTooLarge,
+    Cause::ResponseTruncated,
+    Cause::ResponseBodyTimeout,
+    Cause::BadGateway,
+    Cause::GatewayTimeout,
+    Cause::ServiceUnavailable,
+    Cause::ServerError,
+    Cause::NoLiveUpstream,
+    Cause::UpstreamOverloaded,
+    Cause::GatewayConfig,
+    Cause::GatewayInternal,
+    Cause::DnsFailed,
+    Cause::ResponseFailed,
+];
+
+/// What nginx answers 502 to before a connection stands, TLS included: `$upstream_connect_time` covers both.
+const NOT_CONNECTED: &[Cause] = &[
+    Cause::ConnectRefused,
+    Cause::ConnectUnreachable,
+    Cause::ConnectReset,
+    Cause::ConnectTimeout,
+    Cause::UpstreamOverloaded,
+    Cause::TlsClosed,
+    Cause::TlsNotTls,
+    Cause::TlsProtocol,
+    Cause::TlsCertificateExpired,
+    Cause::TlsCertificateNotYetValid,
+    Cause::TlsCertificateNameMismatch,
+    Cause::TlsCertificateUntrusted,
+    Cause::TlsCertificateRevoked,
+    Cause::TlsClientCertificateRequired,
+    Cause::GatewayInternal,
+];
+/// No attempt and a 502: the name did not resolve, or there was no resolver.
+const NOT_TRIED: &[Cause] = &[
+    Cause::DnsNxdomain,
+    Cause::DnsNodata,
+    Cause::DnsServfail,
+    Cause::DnsRefused,
+    Cause::DnsTimeout,
+    Cause::DnsMalformed,
+    Cause::GatewayConfig,
+    Cause::BadGateway,
+];
+/// Connected, and no head: whether any byte came is known.
+const NO_HEAD: &[Cause] = &[
+    Cause::ResponseClosed,
+    Cause::ResponseReset,
+    Cause::TlsClientCertificateRequired,
+];
+const PART_OF_HEAD: &[Cause] = &[
+    Cause::ResponseMalformed,
+    Cause::ResponseReset,
+    Cause::ResponseHeaderTooLarge,
+];
+/// Connected, and no head: nothing else is known.
+const CONNECTED: &[Cause] = &[
+    Cause::ResponseClosed,
+    Cause::ResponseReset,
+    Cause::ResponseMalformed,
+    Cause::ResponseHeaderTooLarge,
+    Cause::TlsClientCertificateRequired,
+];
+const CONNECT_OR_TLS_TIMEOUT: &[Cause] = &[Cause::ConnectTimeout, Cause::TlsTimeout];
+const ANY_TIMEOUT: &[Cause] = &[
+    Cause::ConnectTimeout,
+    Cause::TlsTimeout,
+    Cause::ResponseTimeout,
+    Cause::GatewayTimeout,
+];
+/// "prematurely closed" says nothing of the bytes before.
+const CLOSED_IN_HEAD: &[Cause] = &[Cause::ResponseClosed, Cause::ResponseMalformed];
+const NO_ADDRESS: &[Cause] = &[Cause::DnsNxdomain, Cause::DnsNodata];
+
+/// A request, from its line in the access log.
+fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
+    let raw_status = fields.raw(Field::Status)?;
+    let status = fields.status(Field::Status);
+    let mut exchange = Exchange {
+        time: fields.stamp(),
+        duration: fields.time(Field::Duration),
+        client: fields.text(Field::Client),
+        host: fields.text(Field::Host),
+        target: fields.target(),
+        agent: fields.text(Field::Agent),
+        names: [fields.text(Field::Name), fields.text(Field::Route), b""],
+        status,
+        ..Exchange::default()
+    };
+    exchange.join = Join {
+        exact: text::id(fields.text(Field::Connection)),
+        group: 0,
+        client: exchange.client,
+        request: exchange.target,
+        status,
+    };
+    attempts(fields, &mut exchange);
+    exchange.outcome = outcome(fields, raw_status, status, &exchange);
+    Some(exchange)
+}
+
+/// The lists of `$upstream_…`, taken apart together.
+fn attempts<'l>(fields: &Fields<'_, 'l>, exchange: &mut Exchange<'l>) {
+    let backends = fields.text(Field::Backends);
+    let statuses = fields.text(Field::BackendStatuses);
+    if backends.is_empty() && statuses.is_empty() {
+        return;
+    }
+    let mut states = text::list(statuses);
+    let mut connects = text::list(fields.text(Field::ConnectTimes));
+    let mut heads = text::list(fields.raw(Field::HeaderTimes).unwrap_or_default());
+    let mut bytes = text::list(fields.text(Field::BackendBytes));
+    let mut tried = 0u32;
+    for backend in text::list(backends) {
+        let state = State {
+            backend,
+            status: states.next().unwrap_or_default(),
+            connected: connects.next().map(|value| value != b"-"),
+            head: heads.next().map(|value| value != b"-"),
+            bytes: bytes.next().and_then(text::integer),
+        };
+        if exchange.attempts.is_full() {
+            exchange.attempts.pop();
+        }
+        exchange.attempts.push(Attempt {
+            backend,
+            reason: state.reason(),
+            reused: None,
+        });
+        tried += 1;
+    }
+    exchange.retries = tried.saturating_sub(1);
+    let times = text::list(fields.text(Field::BackendTimes));
+    exchange.backend_time = times
+        .filter_map(|time| fields.time_of(Field::BackendTimes, time))
+        .reduce(|sum, time| sum + time);
+}
+
+/// What the lists say of one attempt; `None` where a list is not logged.
+struct State<'l> {
+    backend: &'l [u8],
+    status: &'l [u8],
+    connected: Option<bool>,
+    head: Option<bool>,
+    bytes: Option<i64>,
+}
+
+impl State<'_> {
+    fn reason(&self) -> Option<Reason> {
+        // The name of an upstream block in place of an address: nobody was asked.
+        let nobody = !self.backend.contains(&b':');
+        let status = text::status(self.status)?;
+        match (status, self.head) {
+            (..500, _) => None,
+            (502, _) if nobody => Some(Reason::exact(Cause::NoLiveUpstream)),
+            (_, Some(true)) => text::own_status(status).map(Reason::exact),
+            (502, Some(false)) => Some(match (self.connected, self.bytes) {
+                (Some(false), _) => Reason::one_of(Cause::BadGateway, NOT_CONNECTED),
+                (Some(true), Some(0)) => Reason::one_of(Cause::ResponseFailed, NO_HEAD),
+                (Some(true), Some(1..)) => Reason::one_of(Cause::ResponseFailed, PART_OF_HEAD),
+                (Some(true), _) => Reason::one_of(Cause::ResponseFailed, CONNECTED),
+                (None, _) => Reason::open(Cause::BadGateway),
+            }),
+            (504, Some(false)) => Some(match self.connected {
+                Some(false) => Reason::one_of(Cause::GatewayTimeout, CONNECT_OR_TLS_TIMEOUT),
+                Some(true) => Reason::exact(Cause::ResponseTimeout),
+                None => Reason::one_of(Cause::GatewayTimeout, ANY_TIMEOUT),
+            }),
+            (504, None) => Some(Reason::one_of(Cause::GatewayTimeout, ANY_TIMEOUT)),
+            (status, _) => text::own_status(status).map(Reason::open),
+        }
+    }
+}
+
+fn outcome(fields: &Fields<'_, '_>, raw_status: &[u8], status: Option<u16>, exchange: &Exchange<'_>) -> Outcome {
+    let last = exchange.attempts.last().and_then(|attempt| attempt.reason);
+    let Some(status) = status else {
+        return match raw_status {
+            // What the backend sent was no HTTP and went to the client as it was.
+            b"009" | b"\"009\"" => Outcome::Failed(Reason::exact(Cause::ResponseMalformed)),
+            _ => Outcome::ClientClosed,
+        };
+    };
+    match (status, last) {
+        (499, _) => Outcome::ClientClosed,
+        // A failure that `error_page` shows under another number; a stale or replacing answer is none.
+        (400..500, Some(reason)) => Outcome::Failed(reason),
+        (..500, _) => Outcome::Served,
+        (_, Some(reason)) => Outcome::Failed(reason),
+        // No attempt, and the format would show one.
+        (502, None) if fields.has(Field::Backends) && exchange.attempts.is_empty() => {
+            Outcome::Failed(Reason::one_of(Cause::BadGateway, NOT_TRIED))
+        }
+        (504, None) => Outcome::Failed(Reason::one_of(Cause::GatewayTimeout, ANY_TIMEOUT)),
+        (status, None) => {
+            text::own_status(status).map_or(Outcome::Served, |cause| Outcome::Failed(Reason::open(cause)))
+        }
+    }
+}
+
+/// One row of [`MESSAGES`].
+struct Message {
+    /// The message begins with this …
+    start: &'static str,
+    /// … and holds this behind it.
+    holds: &'static str,
+    /// What the gateway was doing; empty is anything.
+    during: &'static str,
+    effect: Effect,
+    reason: Reason,
+}
+
+const fn message(
+    start: &'static str,
+    holds: &'static str,
+    during: &'static str,
+    effect: Effect,
+    reason: Reason,
+) -> Message {
+    Message {
+        start,
+        holds,
+        during,
+        effect,
+        reason,
+    }
+}
+
+/// The messages nginx writes about requests that fail, first match first.
+///
+/// Source: `ngx_http_upstream.c`, `ngx_event_openssl.c`, `ngx_event_connect.c`, `ngx_resolver.c`,
+/// `ngx_http_proxy_module.c`, `ngx_http_fastcgi_module.c`, `ngx_http_grpc_module.c`, `ngx_event_pipe.c`.
+#[rustfmt::skip]
+const MESSAGES: &[Message] = &{
+    use Cause::*;
+    use Effect::*;
+    const fn exact(cause: Cause) -> Reason { Reason::exact(cause) }
+    const CONNECTING: &str = "connecting to upstream";
+    const HANDSHAKE: &str = "SSL handshaking to upstream";
+    const SENDING: &str = "sending request to upstream";
+    const HEAD: &str = "reading response header from upstream";
+    const BODY: &str = "reading upstream";
+    [
+        message("connect() ", "failed (111:", CONNECTING, Attempt, exact(ConnectRefused)),
+        message("connect() ", "failed (110:", CONNECTING, Attempt, exact(ConnectTimeout)),
+        message("connect() ", "failed (113:", CONNECTING, Attempt, exact(ConnectUnreachable)),
+        message("connect() ", "failed (101:", CONNECTING, Attempt, exact(ConnectUnreachable)),
+        message("connect() ", "failed (13:", CONNECTING, Attempt, exact(ConnectUnreachable)),
+        message("connect() ", "failed (1:", CONNECTING, Attempt, exact(ConnectUnreachable)),
+        message("connect() ", "failed (104:", CONNECTING, Attempt, exact(ConnectReset)),
+        message("connect() ", "failed (2:", CONNECTING, Attempt, exact(ConnectRefused)),
+        message("connect() ", "failed (11:", CONNECTING, Attempt, exact(UpstreamOverloaded)),
+        message("connect() ", "failed (99:", CONNECTING, Attempt, exact(GatewayInternal)),
+        message("connect() ", "failed (24:", CONNECTING, Attempt, exact(GatewayInternal)),
+        message("connect() ", "failed (", CONNECTING, Attempt, Reason::open(ConnectFailed)),
+        message("socket() failed (", "", CONNECTING, Attempt, exact(GatewayInternal)),
+        message("bind(", "failed (", CONNECTING, Attempt, exact(GatewayInternal)),
+        message("upstream timed out (110:", "", CONNECTING, Attempt, exact(ConnectTimeout)),
+        message("no live upstreams", "", CONNECTING, Refused, exact(NoLiveUpstream)),
+
+        message("upstream timed out (110:", "", HANDSHAKE, Attempt, exact(TlsTimeout)),
+        message("peer closed connection in SSL handshake", "", HANDSHAKE, Attempt, exact(TlsClosed)),
+        message("SSL_do_handshake() failed", "wrong version number", HANDSHAKE, Attempt, exact(TlsNotTls)),
+        message("SSL_do_handshake() failed", "packet length too long", HANDSHAKE, Attempt, exact(TlsNotTls)),
+        message("SSL_do_handshake() failed", "http request)", HANDSHAKE, Attempt, exact(TlsNotTls)),
+        message("SSL_do_handshake() failed", "https proxy request)", HANDSHAKE, Attempt, exact(TlsNotTls)),
+        message("SSL_do_handshake() failed", "SSL alert number 42)", HANDSHAKE, Attempt, exact(TlsClientCertificateRequired)),
+        message("SSL_do_handshake() failed", "SSL alert number 116)", HANDSHAKE, Attempt, exact(TlsClientCertificateRequired)),
+        message("SSL_do_handshake() failed", "certificate verify failed", HANDSHAKE, Attempt, exact(TlsCertificateUntrusted)),
+        message("SSL_do_handshake() failed", "SSL alert number", HANDSHAKE, Attempt, exact(TlsProtocol)),
+        message("SSL_do_handshake() failed", "unsupported protocol", HANDSHAKE, Attempt, exact(TlsProtocol)),
+        message("SSL_do_handshake() failed", "no protocols available", HANDSHAKE, Attempt, exact(TlsProtocol)),
+        message("SSL_do_handshake() failed", "(104:", HANDSHAKE, Attempt, exact(TlsClosed)),
+        message("SSL_do_handshake() failed", "(32:", HANDSHAKE, Attempt, exact(TlsClosed)),
+        message("SSL_do_handshake() failed", "", HANDSHAKE, Attempt, Reason::open(TlsFailed)),
+        message("upstream SSL certificate verify error: (10:", "", HANDSHAKE, Attempt, exact(TlsCertificateExpired)),
+        message("upstream SSL certificate verify error: (9:", "", HANDSHAKE, Attempt, exact(TlsCertificateNotYetValid)),
+        message("upstream SSL certificate verify error: (23:", "", HANDSHAKE, Attempt, exact(TlsCertificateRevoked)),
+        message("upstream SSL certificate verify error: (", "", HANDSHAKE, Attempt, exact(TlsCertificateUntrusted)),
+        message("upstream SSL certificate does not match", "", "", Attempt, exact(TlsCertificateNameMismatch)),
+
+        message("upstream timed out (110:", "", SENDING, Attempt, exact(ResponseTimeout)),
+        message("writev() failed (", "", SENDING, Attempt, exact(ResponseReset)),
+        message("send() failed (", "", SENDING, Attempt, exact(ResponseReset)),
+        message("sendfile() failed (", "", SENDING, Attempt, exact(ResponseReset)),
+        message("SSL_write() failed (", "", SENDING, Attempt, exact(ResponseReset)),
+        message("upstream prematurely sent response", "", SENDING, Attempt, exact(ResponseMalformed)),
+        message("upstream prematurely closed connection", "", SENDING, Attempt, exact(ResponseClosed)),
+
+        message("SSL_read() failed (", "SSL alert number 116)", HEAD, Attempt, exact(TlsClientCertificateRequired)),
+        message("SSL_read() failed (", "SSL alert number 42)", HEAD, Attempt, exact(TlsClientCertificateRequired)),
+        message("SSL_read() failed (", "", HEAD, Attempt, Reason::open(ResponseFailed)),
+        message("recv() failed (104:", "", HEAD, Attempt, exact(ResponseReset)),
+        message("readv() failed (104:", "", HEAD, Attempt, exact(ResponseReset)),
+        message("upstream timed out (110:", "", HEAD, Attempt, exact(ResponseTimeout)),
+        message("upstream prematurely closed connection", "", HEAD, Attempt, Reason::one_of(ResponseFailed, CLOSED_IN_HEAD)),
+        message("upstream prematurely closed FastCGI", "", HEAD, Attempt, Reason::one_of(ResponseFailed, CLOSED_IN_HEAD)),
+        message("upstream prematurely closed stream", "", HEAD, Attempt, Reason::one_of(ResponseFailed, CLOSED_IN_HEAD)),
+        message("upstream sent too big header", "", HEAD, Attempt, exact(ResponseHeaderTooLarge)),
+        message("upstream sent no valid HTTP/1.0 header", "", "", Attempt, exact(ResponseMalformed)),
+        message("upstream sent invalid chunked response", "", BODY, Cut, exact(ResponseMalformed)),
+        message("upstream sent invalid ", "", "", Attempt, exact(ResponseMalformed)),
+        message("upstream sent duplicate header line", "", "", Attempt, exact(ResponseMalformed)),
+        message("upstream sent \"Content-Length\" and", "", "", Attempt, exact(ResponseMalformed)),
+        message("upstream sent unknown \"Transfer-Encoding\"", "", "", Attempt, exact(ResponseMalformed)),
+        message("upstream sent unsupported FastCGI protocol version", "", "", Attempt, exact(ResponseMalformed)),
+        message("upstream sent unexpected FastCGI record", "", "", Attempt, exact(ResponseMalformed)),
+        message("upstream sent frame for unknown stream", "", "", Attempt, exact(ResponseMalformed)),
+        message("upstream rejected request with error", "", "", Attempt, exact(ResponseReset)),
+        message("upstream sent goaway with error", "", "", Attempt, exact(ResponseReset)),
+
+        message("upstream prematurely closed connection", "", BODY, Cut, exact(ResponseTruncated)),
+        message("upstream prematurely closed FastCGI", "", BODY, Cut, exact(ResponseTruncated)),
+        message("upstream prematurely closed stream", "", BODY, Cut, exact(ResponseTruncated)),
+        message("readv() failed (104:", "", BODY, Cut, exact(ResponseTruncated)),
+        message("recv() failed (104:", "", BODY, Cut, exact(ResponseTruncated)),
+        message("upstream timed out (110:", "", BODY, Cut, exact(ResponseBodyTimeout)),
+        message("pread() read only", "", BODY, Cut, exact(GatewayInternal)),
+        message("writev() ", "failed (28:", BODY, Cut, exact(GatewayInternal)),
+        message("pwrite() ", "failed (28:", BODY, Cut, exact(GatewayInternal)),
+
+        message("no resolver defined to resolve", "", "", Refused, exact(GatewayConfig)),
+        message("client prematurely closed connection", "", "", ClientClosed, Reason::open(Unknown)),
+        message("epoll_wait() reported that client prematurely closed", "", "", ClientClosed, Reason::open(Unknown)),
+    ]
+};
+
+/// `NAME could not be resolved (N: TEXT)`, by N.
+///
+/// Source: `ngx_resolver.c`; NXDOMAIN and a name without addresses are both 3.
+const RESOLVER: &[(&str, Reason)] = &[
+    ("(1:", Reason::exact(Cause::DnsMalformed)),
+    ("(2:", Reason::exact(Cause::DnsServfail)),
+    ("(3:", Reason::one_of(Cause::DnsFailed, NO_ADDRESS)),
+    ("(4:", Reason::exact(Cause::DnsMalformed)),
+    ("(5:", Reason::exact(Cause::DnsRefused)),
+    ("(110:", Reason::exact(Cause::DnsTimeout)),
+];
+
+/// A line of the error log:
+/// `TIME [LEVEL] PID#TID: *CONNECTION MESSAGE while ACTION, client: …, server: …, request: "…", upstream: "…", host: "…"`.
+///
+/// The message stands before everything a client can write; what follows holds the request line as it came, quotes
+/// included. So messages are compared at their beginning, and a backend counts only where the line states one.
+pub(super) fn error_line<'l>(_: &mut Memory, line: &'l [u8]) -> ErrorLine<'l> {
+    let Some((stamp, connection, rest)) = head(line) else {
+        return ErrorLine::Foreign;
+    };
+    let (said, about) = match text::find(rest, b", client: ") {
+        Some(at) => (&rest[..at], &rest[at + 2..]),
+        None => (rest, &b""[..]),
+    };
+    let Some((effect, reason)) = meaning(said) else {
+        return ErrorLine::Other;
+    };
+    ErrorLine::Complaint(Complaint {
+        time: Some(stamp),
+        effect,
+        reason,
+        backend: backend(about),
+        host: text::between(about, b"\", host: \"", b"\"").unwrap_or_default(),
+        names: [resolved_name(said), b"", b""],
+        join: Join {
+            exact: text::id(connection),
+            group: 0,
+            client: text::between(about, b"client: ", b",").unwrap_or_default(),
+            request: text::target_of(text::between(about, b", request: \"", b"").unwrap_or_default()),
+            status: None,
+        },
+    })
+}
+
+/// Time, connection number and what follows, of a line in nginx's form.
+fn head(line: &[u8]) -> Option<(Stamp, &[u8], &[u8])> {
+    let stamp = time::parse(line.get(..19)?)?;
+    let rest = line[19..].strip_prefix(b" [")?;
+    let level = memchr::memchr(b']', rest).filter(|length| *length <= 6)?;
+    let rest = rest[level..].strip_prefix(b"] ")?;
+    let process = memchr::memchr(b' ', rest)?;
+    rest[..process].strip_suffix(b":")?;
+    let rest = &rest[process + 1..];
+    match rest.strip_prefix(b"*") {
+        Some(numbered) => {
+            let end = memchr::memchr(b' ', numbered)?;
+            Some((stamp, &numbered[..end], &numbered[end + 1..]))
+        }
+        None => Some((stamp, b"", rest)),
+    }
+}
+
+fn meaning(said: &[u8]) -> Option<(Effect, Reason)> {
+    if let Some(at) = text::find(said, b" could not be resolved (") {
+        // A name holds no blank: this is no other message that quotes it.
+        let known = RESOLVER
+            .iter()
+            .find(|(number, _)| said[at..].ends_with(b")") && text::has(&said[at..], number));
+        return known
+            .filter(|_| !said[..at].contains(&b' '))
+            .map(|(_, reason)| (Effect::Refused, *reason));
+    }
+    let action = match memchr::memmem::rfind(said, b" while ") {
+        Some(at) => &said[at + 7..],
+        None => b"",
+    };
+    let found = MESSAGES.iter().find(|message| {
+        said.starts_with(message.start.as_bytes())
+            && (message.holds.is_empty() || text::has(&said[message.start.len()..], message.holds))
+            && (message.during.is_empty() || action == message.during.as_bytes())
+    })?;
+    Some((found.effect, found.reason))
+}
+
+/// The name that was not resolved: the backend, as far as anything is known of it.
+fn resolved_name(said: &[u8]) -> &[u8] {
+    match text::find(said, b" could not be resolved (") {
+        Some(at) => &said[..at],
+        None => b"",
+    }
+}
+
+/// The address in `upstream: "SCHEME://ADDRESS/…"`. A request line can hold the same words: then nobody can tell, and
+/// none is named.
+fn backend(about: &[u8]) -> &[u8] {
+    const MARK: &[u8] = b", upstream: \"";
+    let Some(at) = text::find(about, MARK) else {
+        return b"";
+    };
+    let rest = &about[at + MARK.len()..];
+    if text::find(rest, MARK).is_some() {
+        return b"";
+    }
+    let Some(scheme) = text::find(rest, b"://").filter(|length| *length <= 8) else {
+        return b"";
+    };
+    let address = &rest[scheme + 3..];
+    let end = match address.starts_with(b"unix:") {
+        true => text::find(address, b":/").and_then(|first| {
+            let path = &address[first + 2..];
+            memchr::memchr2(b':', b'"', path).map(|end| first + 2 + end)
+        }),
+        false => memchr::memchr2(b'/', b'"', address),
+    };
+    &address[..end.unwrap_or(address.len())]
+}

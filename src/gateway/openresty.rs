@@ -10,4 +10,5 @@ pub const KIND: Kind = Kind {
     aliases: &[],
     limits: super::nginx::KIND.limits,
     verifies_origin_certificate: false,
+    logs: Some(&super::nginx::LOGS),
 };

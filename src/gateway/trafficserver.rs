@@ -11,4 +11,5 @@ pub const KIND: Kind = Kind {
     aliases: &["ats", "traffic_server"],
     limits: NONE,
     verifies_origin_certificate: false,
+    logs: None,
 };

@@ -1,0 +1,141 @@
+//! How the lines of a gateway's log are taken apart: formats compiled once, fields by meaning, and who reads them.
+//!
+//! A kind states its [`Logs`]: the formats it writes, what its variables mean, and how fields become an
+//! [`Exchange`]. [`Parser`] is one log of one gateway under way. Text from clients can never become another
+//! field: see [`pattern`].
+
+mod columns;
+mod fields;
+mod json;
+mod parser;
+mod pattern;
+mod syntax;
+pub(super) mod text;
+pub(super) mod time;
+
+pub use fields::{Field, Fields, Unit};
+pub use parser::Parser;
+pub use syntax::{FormatError, Syntax};
+
+use crate::cause::Cause;
+use crate::exchange::{Complaint, Exchange};
+
+/// What is known of a kind's logs.
+#[derive(Debug)]
+pub struct Logs {
+    /// The formats it writes by default or by recommendation, most usual first.
+    pub formats: &'static [Format],
+    /// How its own format strings are written; `None` where the format cannot be chosen.
+    pub syntax: Option<Syntax>,
+    /// What the variables of its format strings mean. Those not listed are read over.
+    pub variables: &'static [Variable],
+    /// Turns the fields of one line into a request. `None`: these fields are no request.
+    pub exchange: for<'l> fn(&Fields<'_, 'l>) -> Option<Exchange<'l>>,
+    /// Reads a line of the error log; `None` where the kind writes none, or says nothing of requests there.
+    pub errors: Option<ErrorLines>,
+    /// The causes its logs can end in, for series that begin at zero.
+    pub causes: &'static [Cause],
+    /// What its logs can and cannot tell, one sentence each, for the README.
+    pub tells: &'static str,
+    /// See [`Logs::tells`].
+    pub silent: &'static str,
+}
+
+/// Reads one line of an error log. What spans several lines is kept in [`Memory`] between them.
+pub type ErrorLines = for<'l> fn(&mut Memory, &'l [u8]) -> ErrorLine<'l>;
+
+/// What earlier lines of the same log said that a later one needs.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Numbers, as the kind has use for them.
+    pub numbers: [u64; 4],
+    /// Text, as the kind has use for it; bounded by the kind.
+    pub texts: [Vec<u8>; 4],
+}
+
+/// What a line of an error log is.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "none is stored")]
+pub enum ErrorLine<'l> {
+    /// A fault of a request.
+    Complaint(Complaint<'l>),
+    /// A line of that log that says nothing of a failed request.
+    Other,
+    /// No line of that log.
+    Foreign,
+}
+
+/// A format a kind writes.
+#[derive(Debug)]
+pub struct Format {
+    /// A short name, as the vendor has it: `combined`.
+    pub name: &'static str,
+    /// How it is laid out.
+    pub layout: Layout,
+}
+
+/// How a line is laid out.
+#[derive(Debug)]
+pub enum Layout {
+    /// As a format string of the gateway's own.
+    Pattern(&'static str),
+    /// One JSON object; where each field is found.
+    Json(&'static [Key]),
+    /// Values between separators, in this order, unless a `#Fields:` line says otherwise.
+    Columns {
+        /// What stands between two values.
+        separator: u8,
+        /// The names of the columns, as `variables` list them.
+        names: &'static [&'static str],
+    },
+}
+
+/// A variable of a format string, or a column.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// As the format string names it, in lower case where the gateway does not care.
+    pub name: &'static str,
+    /// What it means.
+    pub field: Field,
+    /// The unit of its number.
+    pub unit: Unit,
+}
+
+/// A value in a JSON line.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The keys that lead to it, outermost first, with `/` between.
+    pub path: &'static str,
+    /// What it means.
+    pub field: Field,
+    /// The unit of its number.
+    pub unit: Unit,
+}
+
+/// A variable without a unit.
+pub(super) const fn var(name: &'static str, field: Field) -> Variable {
+    Variable {
+        name,
+        field,
+        unit: Unit::None,
+    }
+}
+
+/// A variable with a unit.
+pub(super) const fn var_in(name: &'static str, field: Field, unit: Unit) -> Variable {
+    Variable { name, field, unit }
+}
+
+/// A value of a JSON line without a unit.
+pub(super) const fn key(path: &'static str, field: Field) -> Key {
+    Key {
+        path,
+        field,
+        unit: Unit::None,
+    }
+}
+
+/// A value of a JSON line with a unit.
+pub(super) const fn key_in(path: &'static str, field: Field, unit: Unit) -> Key {
+    Key { path, field, unit }
+}

@@ -1,0 +1,235 @@
+//! One log of one gateway under way: each line to what it says.
+
+use super::columns::{ColumnLine, Columns};
+use super::fields::{Fields, Spans, Units};
+use super::json::Json;
+use super::pattern::Pattern;
+use super::syntax::{FormatError, tokens};
+use super::time::LastTime;
+use super::{ErrorLine, Field, Layout, Logs, Memory, Syntax, Unit, text};
+use crate::exchange::Line;
+use crate::gateway::Kind;
+
+/// Reads the lines of one log. Access and error lines may stand in the same log, as containers write them.
+#[derive(Debug)]
+pub struct Parser {
+    logs: Option<&'static Logs>,
+    formats: Vec<Compiled>,
+    /// The reader that knew the last line is asked first: a format, or after them the error lines.
+    first: usize,
+    spans: Spans,
+    clock: LastTime,
+    memory: Memory,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    name: &'static str,
+    layout: CompiledLayout,
+}
+
+#[derive(Debug)]
+enum CompiledLayout {
+    Pattern(Pattern),
+    Json(Json),
+    Columns(Columns),
+}
+
+impl Parser {
+    /// For logs of that kind: in this format, or in any the kind is known to write.
+    ///
+    /// # Errors
+    /// A format string that cannot be used, with the place.
+    pub fn new(kind: &'static Kind, format: Option<&str>) -> Result<Parser, FormatError> {
+        let mut parser = Parser {
+            logs: kind.logs,
+            formats: Vec::new(),
+            first: 0,
+            spans: Spans::default(),
+            clock: LastTime::default(),
+            memory: Memory::default(),
+        };
+        let Some(logs) = kind.logs else {
+            return match format {
+                None => Ok(parser),
+                Some(_) => Err(FormatError {
+                    at: 1,
+                    message: format!("logs of kind {} are not read", kind.name),
+                }),
+            };
+        };
+        match format {
+            Some(format) => parser.formats.push(configured(kind, logs, format)?),
+            None => {
+                for format in logs.formats {
+                    parser.formats.push(Compiled {
+                        name: format.name,
+                        layout: known(logs, &format.layout)?,
+                    });
+                }
+            }
+        }
+        Ok(parser)
+    }
+
+    /// What a line says; `None` where it is no line of this log. A syslog header before it is passed over.
+    pub fn read<'l>(&mut self, line: &'l [u8]) -> Option<Line<'l>> {
+        let logs = self.logs?;
+        self.read_bare(logs, line)
+            .or_else(|| self.read_bare(logs, text::after_syslog_header(line)?))
+    }
+
+    fn read_bare<'l>(&mut self, logs: &'static Logs, line: &'l [u8]) -> Option<Line<'l>> {
+        let readers = self.formats.len() + 1;
+        for turn in 0..readers {
+            let reader = (self.first + turn) % readers;
+            let read = match self.formats.get_mut(reader) {
+                Some(format) => format.read(line, logs, &mut self.spans, &self.clock),
+                None => match logs.errors.map(|errors| errors(&mut self.memory, line)) {
+                    Some(ErrorLine::Complaint(complaint)) => Some(Line::Complaint(complaint)),
+                    Some(ErrorLine::Other) => Some(Line::Other),
+                    Some(ErrorLine::Foreign) | None => None,
+                },
+            };
+            if read.is_some() {
+                self.first = reader;
+                return read;
+            }
+        }
+        None
+    }
+
+    /// The name of the format the last line had; `error` for lines of the error log.
+    pub fn format(&self) -> &'static str {
+        self.formats.get(self.first).map_or("error", |format| format.name)
+    }
+
+    /// Takes a line apart without judging it: each field with its value, for people who check a format.
+    pub fn fields<'l>(&mut self, line: &'l [u8]) -> Option<(&'static str, Vec<(Field, &'l [u8])>)> {
+        for format in &mut self.formats {
+            if format.split(line, &mut self.spans) == Split::Values {
+                let fields = Field::ALL
+                    .iter()
+                    .filter(|field| !matches!(field, Field::Own | Field::Text))
+                    .filter_map(|field| Some((*field, self.spans.get(line, *field)?)));
+                return Some((format.name, fields.collect()));
+            }
+        }
+        None
+    }
+}
+
+fn known(logs: &'static Logs, layout: &Layout) -> Result<CompiledLayout, FormatError> {
+    Ok(match layout {
+        Layout::Pattern(format) => {
+            let syntax = logs.syntax.unwrap_or(Syntax::Dollar);
+            CompiledLayout::Pattern(Pattern::new(syntax, format, logs.variables)?)
+        }
+        Layout::Json(keys) => CompiledLayout::Json(Json::new(keys)),
+        Layout::Columns { separator, names } => {
+            CompiledLayout::Columns(Columns::new(*separator, names, logs.variables))
+        }
+    })
+}
+
+/// A format string out of a configuration file, or the name of a format the kind writes.
+fn configured(kind: &Kind, logs: &'static Logs, format: &str) -> Result<Compiled, FormatError> {
+    if let Some(named) = logs.formats.iter().find(|known| known.name == format.trim()) {
+        return Ok(Compiled {
+            name: named.name,
+            layout: known(logs, &named.layout)?,
+        });
+    }
+    let names: Vec<_> = logs.formats.iter().map(|known| known.name).collect();
+    let Some(syntax) = logs.syntax else {
+        return Err(FormatError {
+            at: 1,
+            message: format!(
+                "{} has no format strings; its formats are: {}",
+                kind.name,
+                names.join(", ")
+            ),
+        });
+    };
+    let field_of = |text: &str| -> Option<(Field, Unit)> {
+        let (tokens, _) = tokens(syntax, text).ok()?;
+        match tokens.as_slice() {
+            [super::syntax::Token::Variable { name, .. }] => {
+                let known = logs.variables.iter().find(|variable| variable.name == name);
+                known.map(|variable| (variable.field, variable.unit))
+            }
+            _ => None,
+        }
+    };
+    let layout = match Json::from_format(format, field_of) {
+        Some(json) => CompiledLayout::Json(json),
+        None => {
+            let pattern = Pattern::new(syntax, format, logs.variables)?;
+            if !pattern.has(Field::Status) {
+                return Err(FormatError {
+                    at: 1,
+                    message: format!(
+                        "no variable of {} gives the status the client got; known formats: {}",
+                        kind.name,
+                        names.join(", ")
+                    ),
+                });
+            }
+            CompiledLayout::Pattern(pattern)
+        }
+    };
+    Ok(Compiled {
+        name: "configured",
+        layout,
+    })
+}
+
+/// Whether a line could be taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Split {
+    Values,
+    Header,
+    Foreign,
+}
+
+impl Compiled {
+    fn split(&mut self, line: &[u8], spans: &mut Spans) -> Split {
+        let is_of_format = match &mut self.layout {
+            CompiledLayout::Pattern(pattern) => pattern.read(line, spans),
+            CompiledLayout::Json(json) => json.read(line, spans),
+            CompiledLayout::Columns(columns) => {
+                return match columns.read(line, spans) {
+                    ColumnLine::Values => Split::Values,
+                    ColumnLine::Header => Split::Header,
+                    ColumnLine::Foreign => Split::Foreign,
+                };
+            }
+        };
+        match is_of_format {
+            true => Split::Values,
+            false => Split::Foreign,
+        }
+    }
+
+    fn units(&self) -> &Units {
+        match &self.layout {
+            CompiledLayout::Pattern(pattern) => &pattern.units,
+            CompiledLayout::Json(json) => &json.units,
+            CompiledLayout::Columns(columns) => &columns.units,
+        }
+    }
+
+    fn read<'l>(&mut self, line: &'l [u8], logs: &Logs, spans: &mut Spans, clock: &LastTime) -> Option<Line<'l>> {
+        match self.split(line, spans) {
+            Split::Foreign => None,
+            Split::Header => Some(Line::Other),
+            Split::Values => (logs.exchange)(&Fields {
+                line,
+                spans,
+                units: self.units(),
+                clock,
+            })
+            .map(Line::Exchange),
+        }
+    }
+}

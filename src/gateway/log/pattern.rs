@@ -1,0 +1,407 @@
+//! A format string, compiled once: each line is passed over from literal to literal, and nothing is allocated.
+//!
+//! Text from clients must not become another field. What keeps it in its place:
+//!
+//! 1. Between quotes of the format, a value ends at the first quote that the gateway did not escape.
+//! 2. A value outside quotes that a client can write ends at the next literal; the gateway's own values after it hold
+//!    neither blanks, quotes nor brackets, so a forged one does not fit. Then the line is read from its end instead.
+//! 3. Where the gateway escapes nothing, or two such values share a stretch between quotes, the line is read from both
+//!    ends, and counts only if both say the same.
+
+use super::fields::{Class, Spans, Units};
+use super::syntax::{Escape, FormatError, Syntax, Token, tokens};
+use super::{Field, Variable};
+
+/// A compiled format string.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    start: Box<[u8]>,
+    steps: Box<[Step]>,
+    escape: Escape,
+    /// Both ends must say the same.
+    both: bool,
+    /// Something a client can write stands outside quotes.
+    checked: bool,
+    pub(super) units: Units,
+}
+
+/// A value and what follows it.
+#[derive(Debug)]
+struct Step {
+    field: Field,
+    until: Box<[u8]>,
+    padded: bool,
+}
+
+impl Pattern {
+    /// Compiles a format string.
+    ///
+    /// # Errors
+    /// A format whose lines could be read in more than one way, with the place.
+    pub(super) fn new(syntax: Syntax, format: &str, variables: &[Variable]) -> Result<Pattern, FormatError> {
+        let (tokens, escape) = tokens(syntax, format)?;
+        let mut pattern = Pattern {
+            start: Box::default(),
+            steps: Box::default(),
+            escape,
+            both: escape == Escape::Raw,
+            checked: false,
+            units: Units::default(),
+        };
+        let mut steps: Vec<Step> = Vec::new();
+        let mut places = Vec::new();
+        for token in tokens {
+            match token {
+                Token::Literal(text) => match steps.last_mut() {
+                    Some(step) => step.until = text.into_bytes().into(),
+                    None => pattern.start = text.into_bytes().into(),
+                },
+                Token::Variable { name, at, padded } => {
+                    let known = find(variables, &name);
+                    let field = known.map_or(Field::Text, |variable| variable.field);
+                    match steps.last_mut() {
+                        // Two values side by side are one that nobody can take apart.
+                        Some(step) if step.until.is_empty() => {
+                            if matters(step.field) || matters(field) {
+                                return Err(FormatError {
+                                    at,
+                                    message: format!(
+                                        "nothing stands between {name} and the variable before it; write a blank or a quote there"
+                                    ),
+                                });
+                            }
+                            step.field = Field::Text;
+                        }
+                        _ => {
+                            places.push((at, name));
+                            pattern
+                                .units
+                                .set(field, known.map(|variable| variable.unit).unwrap_or_default());
+                            steps.push(Step {
+                                field,
+                                until: Box::default(),
+                                padded,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        if steps.is_empty() {
+            return Err(FormatError {
+                at: 1,
+                message: "the format has no variable".to_owned(),
+            });
+        }
+        pattern.steps = steps.into();
+        pattern.judge(&places)?;
+        Ok(pattern)
+    }
+
+    /// Finds out how much of a line a client can write outside quotes.
+    fn judge(&mut self, places: &[(usize, String)]) -> Result<(), FormatError> {
+        if self.escape == Escape::Raw {
+            return Ok(());
+        }
+        let mut open = ends_in_quote(&self.start);
+        let mut foreign_here: Option<usize> = None;
+        for (number, step) in self.steps.iter().enumerate() {
+            let in_quotes = open && step.until.starts_with(b"\"");
+            if !in_quotes && step.field.class() == Class::Foreign {
+                self.checked = true;
+                if let Some(before) = foreign_here {
+                    let between = &self.steps[before..number];
+                    if between.iter().any(|step| step.until.iter().all(|byte| *byte == b' ')) {
+                        let (at, name) = &places[number];
+                        return Err(FormatError {
+                            at: *at,
+                            message: format!(
+                                "{name} and {} may both hold blanks, and only blanks stand between them; put quotes around them",
+                                places[before].1
+                            ),
+                        });
+                    }
+                    self.both = true;
+                }
+                foreign_here = Some(number);
+            }
+            if step.until.contains(&b'"') {
+                foreign_here = None;
+            }
+            open = ends_in_quote(&step.until);
+        }
+        Ok(())
+    }
+
+    /// True where some variable of the format means this.
+    pub(super) fn has(&self, field: Field) -> bool {
+        self.steps.iter().any(|step| step.field == field)
+    }
+
+    /// Where the values of a line lie; false where the line is not of this format.
+    pub(super) fn read(&self, line: &[u8], spans: &mut Spans) -> bool {
+        if self.both {
+            let mut from_end = Spans::default();
+            return self.forward(line, spans) && self.backward(line, &mut from_end) && spans.agree(&from_end);
+        }
+        self.forward(line, spans) || (self.checked && self.backward(line, spans))
+    }
+
+    fn forward(&self, line: &[u8], spans: &mut Spans) -> bool {
+        spans.clear();
+        if !line.starts_with(&self.start) {
+            return false;
+        }
+        let mut at = self.start.len();
+        let last = self.steps.len() - 1;
+        for (number, step) in self.steps.iter().enumerate() {
+            if step.padded {
+                at += line[at..].iter().take_while(|byte| **byte == b' ').count();
+            }
+            let end = match self.end(&line[at..], step, number == last) {
+                Some(length) => at + length,
+                None => return false,
+            };
+            if self.checked && !fits(step.field, &line[at..end]) {
+                return false;
+            }
+            spans.put(step.field, at, end);
+            at = end + step.until.len();
+        }
+        at == line.len()
+    }
+
+    /// How long the value at the beginning of `rest` is.
+    fn end(&self, rest: &[u8], step: &Step, last: bool) -> Option<usize> {
+        match &*step.until {
+            [] => Some(rest.len()),
+            [b'"', ..] if self.escape != Escape::Raw => {
+                let end = quote(rest, self.escape)?;
+                rest[end..].starts_with(&step.until).then_some(end)
+            }
+            until if last && until.len() <= rest.len() && rest.ends_with(until) => Some(rest.len() - until.len()),
+            until if step.field.class() == Class::List => {
+                let ends = |at: &usize| rest[*at..].starts_with(until) && !is_within_list(rest, *at);
+                memchr::memchr_iter(until[0], rest).find(ends)
+            }
+            [only] => memchr::memchr(*only, rest),
+            until => memchr::memchr_iter(until[0], rest).find(|at| rest[*at..].starts_with(until)),
+        }
+    }
+
+    fn backward(&self, line: &[u8], spans: &mut Spans) -> bool {
+        spans.clear();
+        let mut end = line.len();
+        for (number, step) in self.steps.iter().enumerate().rev() {
+            if !line[..end].ends_with(&step.until) {
+                return false;
+            }
+            end -= step.until.len();
+            let before = match number {
+                0 => &*self.start,
+                number => &self.steps[number - 1].until,
+            };
+            let start = match number {
+                0 => match end >= before.len() && line.starts_with(before) {
+                    true => before.len(),
+                    false => return false,
+                },
+                _ => {
+                    let is_list = step.field.class() == Class::List;
+                    let begins = |at: &usize| {
+                        line[*at..].starts_with(before) && !(is_list && is_within_list(line, *at + before.len() - 1))
+                    };
+                    let starts = memchr::memrchr_iter(before[0], &line[..(end + 1).saturating_sub(before.len())]);
+                    match starts.into_iter().find(begins) {
+                        Some(at) => at + before.len(),
+                        None => return false,
+                    }
+                }
+            };
+            let padding = match step.padded {
+                true => line[start..end].iter().take_while(|byte| **byte == b' ').count(),
+                false => 0,
+            };
+            let value = &line[start + padding..end];
+            if !fits(step.field, value) {
+                return false;
+            }
+            spans.put(step.field, start + padding, end);
+            end = start;
+        }
+        true
+    }
+}
+
+/// What a variable of that name means; the arguments of a function count only where they are listed.
+fn find<'v>(variables: &'v [Variable], name: &str) -> Option<&'v Variable> {
+    let exact = variables.iter().find(|variable| variable.name == name);
+    let of_function = || {
+        let function = name.split('(').next()?;
+        (function != name)
+            .then(|| variables.iter().find(|variable| variable.name == function))
+            .flatten()
+    };
+    exact.or_else(of_function)
+}
+
+/// Whether the blank at this place stands between two items of a list, `a, b` or `a : b`, and not after it.
+fn is_within_list(text: &[u8], at: usize) -> bool {
+    text[at] == b' '
+        && (at > 0 && text[at - 1] == b','
+            || text[at..].starts_with(b" : ")
+            || at > 1 && text[at - 2..at] == *b" :" && text.get(at + 1).is_some())
+}
+
+/// Whether a request cannot be judged without this value.
+fn matters(field: Field) -> bool {
+    field == Field::Status || field == Field::State || field.class() == Class::List
+}
+
+fn ends_in_quote(literal: &[u8]) -> bool {
+    literal.ends_with(b"\"")
+}
+
+/// Where the first quote stands that the gateway did not escape.
+fn quote(text: &[u8], escape: Escape) -> Option<usize> {
+    match escape {
+        Escape::Never | Escape::Raw => memchr::memchr(b'"', text),
+        Escape::Backslash => memchr::memchr_iter(b'"', text).find(|at| {
+            let backslashes = text[..*at].iter().rev().take_while(|byte| **byte == b'\\').count();
+            backslashes % 2 == 0
+        }),
+    }
+}
+
+/// Whether a gateway could have written this value into that field.
+fn fits(field: Field, value: &[u8]) -> bool {
+    match field.class() {
+        Class::Token => !value.iter().any(|byte| matches!(byte, b' ' | b'"')),
+        Class::Time => !value.iter().any(|byte| matches!(byte, b'[' | b']' | b'"')),
+        Class::List => !value.contains(&b'"'),
+        Class::Phrase | Class::Foreign => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Unit, var, var_in};
+    use super::*;
+
+    const VARIABLES: &[Variable] = &[
+        var("addr", Field::Client),
+        var("user", Field::Text),
+        var("time", Field::Time),
+        var("request", Field::Request),
+        var("status", Field::Status),
+        var("agent", Field::Agent),
+        var("host", Field::Host),
+        var("scheme", Field::Own),
+        var_in("rt", Field::Duration, Unit::Seconds),
+        var("ua", Field::Backends),
+    ];
+
+    fn value<'l>(format: &str, line: &'l str, field: Field) -> Option<&'l str> {
+        let pattern = Pattern::new(Syntax::Dollar, format, VARIABLES).unwrap();
+        let mut spans = Spans::default();
+        pattern
+            .read(line.as_bytes(), &mut spans)
+            .then(|| spans.get(line.as_bytes(), field))
+            .flatten()
+            .map(|value| std::str::from_utf8(value).unwrap())
+    }
+
+    const COMBINED: &str = "$addr - $user [$time] \"$request\" $status \"$agent\" ua=\"$ua\" rt=$rt";
+
+    #[test]
+    fn values_of_a_line() {
+        let line = r#"::1 - - [20/Nov/2026:10:57:01 +0000] "GET / HTTP/1.1" 502 "curl" ua="a:1, b:2" rt=0.1"#;
+        for (field, expected) in [
+            (Field::Client, "::1"),
+            (Field::Time, "20/Nov/2026:10:57:01 +0000"),
+            (Field::Request, "GET / HTTP/1.1"),
+            (Field::Status, "502"),
+            (Field::Backends, "a:1, b:2"),
+            (Field::Duration, "0.1"),
+        ] {
+            assert_eq!(value(COMBINED, line, field), Some(expected), "{field:?}");
+        }
+        assert_eq!(value(COMBINED, "::1 - - [", Field::Client), None);
+    }
+
+    #[test]
+    fn lists_outside_quotes() {
+        let line = "a:1, b:2 : c:3 502 /x";
+        assert_eq!(
+            value("$ua $status $user", line, Field::Backends),
+            Some("a:1, b:2 : c:3")
+        );
+        assert_eq!(value("$ua $status $user", line, Field::Status), Some("502"));
+        let from_end = "u=x y h=z ua= a:1, b:2 200";
+        assert_eq!(
+            value("u=$user h=$host ua= $ua $status", from_end, Field::Backends),
+            Some("a:1, b:2")
+        );
+    }
+
+    #[test]
+    fn a_client_cannot_forge_a_field() {
+        // A user name with what looks like the rest of a line; the gateway writes its quotes as \x22.
+        let forged = r#"::1 - x [20/Nov/2026:10:57:01 +0000] \x22GET / [20/Nov/2026:10:57:01 +0000] "GET /a\" 200 \"x HTTP/1.1" 502 "-" ua="-" rt=1"#;
+        assert_eq!(value(COMBINED, forged, Field::Status), Some("502"));
+        assert_eq!(
+            value(COMBINED, forged, Field::Request),
+            Some(r#"GET /a\" 200 \"x HTTP/1.1"#)
+        );
+        // Nothing is escaped: a line that can be read in two ways is not read at all.
+        let raw = format!("escape=none {COMBINED}");
+        let honest = r#"::1 - - [20/Nov/2026:10:57:01 +0000] "GET /"a HTTP/1.1" 502 "-" ua="-" rt=1"#;
+        assert_eq!(value(&raw, honest, Field::Status), Some("502"));
+        let forged = r#"::1 - - [20/Nov/2026:10:57:01 +0000] "GET /" 200 "x HTTP/1.1" 502 "-" ua="-" rt=1"#;
+        assert_eq!(value(&raw, forged, Field::Status), None);
+    }
+
+    #[test]
+    fn formats_that_can_be_read_in_two_ways_are_refused() {
+        for (format, at) in [("$status$rt", 8), ("$user $host $status", 7)] {
+            let error = Pattern::new(Syntax::Dollar, format, VARIABLES).unwrap_err();
+            assert_eq!(error.at, at, "{format}: {error}");
+        }
+        assert_eq!(
+            value("$scheme$host $status", "httpsexample.org 200", Field::Status),
+            Some("200")
+        );
+        assert_eq!(
+            value("u=$user h=$host $status", "u=a b h=c 200", Field::Status),
+            Some("200")
+        );
+        assert_eq!(
+            value("u=$user h=$host s=$status", "u=a h=b s=200 h=c s=502", Field::Status),
+            None
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_user_name_and_no_request_changes_the_status(user in "[^\"\\\\]{0,60}", request in "\\PC{0,60}") {
+            let request = request.replace('\\', "\\x5C").replace('"', "\\x22");
+            let line = format!("::1 - {user} [20/Nov/2026:10:57:01 +0000] \"{request}\" 502 \"-\" ua=\"-\" rt=1");
+            prop_assert_eq!(value(COMBINED, &line, Field::Status), Some("502"));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for format in [COMBINED, "escape=none $user [$time] $status", "u=$user h=$host s=$status"] {
+                let pattern = Pattern::new(Syntax::Dollar, format, VARIABLES).unwrap();
+                let mut spans = Spans::default();
+                if pattern.read(&line, &mut spans) {
+                    for field in Field::ALL {
+                        prop_assert!(spans.get(&line, *field).is_none_or(|value| value.len() <= line.len()));
+                    }
+                }
+            }
+        }
+    }
+}

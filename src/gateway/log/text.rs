@@ -1,0 +1,285 @@
+//! Numbers, lists and addresses as gateways write them.
+
+use std::time::Duration;
+
+use super::Unit;
+use crate::cause::Cause;
+
+/// A whole number, with or without a sign; `+N` is N. Quotes of JSON are taken off.
+pub(in crate::gateway) fn integer(text: &[u8]) -> Option<i64> {
+    let text = unquoted(text);
+    let (sign, digits) = match text {
+        [b'-', digits @ ..] => (-1, digits),
+        [b'+', digits @ ..] => (1, digits),
+        digits => (1, digits),
+    };
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let mut value = 0i64;
+    for byte in digits {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
+            _ => return None,
+        }
+    }
+    Some(sign * value)
+}
+
+/// A status from 100 to 599; anything else says that none was sent, or is no status.
+pub(in crate::gateway) fn status(text: &[u8]) -> Option<u16> {
+    match *unquoted(text) {
+        [hundreds @ b'1'..=b'5', tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
+            let digit = |byte: u8| u16::from(byte - b'0');
+            Some(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
+        }
+        _ => None,
+    }
+}
+
+/// A time span; negative, `-` and text are none.
+pub(in crate::gateway) fn span(text: &[u8], unit: Unit) -> Option<Duration> {
+    let text = unquoted(text);
+    let nanos_per_unit: u64 = match unit {
+        Unit::Seconds | Unit::None => 1_000_000_000,
+        Unit::Millis => 1_000_000,
+        Unit::Micros => 1_000,
+        Unit::Nanos => 1,
+        Unit::Go => return go_duration(text),
+    };
+    decimal(text, nanos_per_unit).map(Duration::from_nanos)
+}
+
+/// A decimal number times `scale`; digits that make no whole are cut off.
+fn decimal(text: &[u8], scale: u64) -> Option<u64> {
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let (mut value, mut fraction) = (0u64, None::<u64>);
+    if !text.first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    for byte in text {
+        match (byte, &mut fraction) {
+            (b'0'..=b'9', None) => {
+                value = value
+                    .checked_mul(10)?
+                    .checked_add(u64::from(byte - b'0').checked_mul(scale)?)?;
+            }
+            (b'0'..=b'9', Some(weight)) => {
+                *weight /= 10;
+                value = value.checked_add(u64::from(byte - b'0') * *weight)?;
+            }
+            (b'.', None) => fraction = Some(scale),
+            _ => return None,
+        }
+    }
+    Some(value)
+}
+
+/// `1h2m3.5s`, `1.5ms`, `20µs`, `0s`.
+fn go_duration(text: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut rest = text;
+    let mut nanos = 0u64;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let number = rest.find(|char: char| !char.is_ascii_digit() && char != '.')?;
+        let unit = rest[number..]
+            .find(|char: char| char.is_ascii_digit())
+            .map_or(rest.len(), |length| number + length);
+        let scale = match &rest[number..unit] {
+            "h" => 3_600_000_000_000,
+            "m" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "us" | "µs" | "μs" => 1_000,
+            "ns" => 1,
+            _ => return None,
+        };
+        nanos = nanos.checked_add(decimal(rest[..number].as_bytes(), scale)?)?;
+        rest = &rest[unit..];
+    }
+    Some(Duration::from_nanos(nanos))
+}
+
+/// JSON writes some numbers as strings.
+fn unquoted(text: &[u8]) -> &[u8] {
+    match text {
+        [b'"', inner @ .., b'"'] => inner,
+        text => text,
+    }
+}
+
+/// The items of nginx's lists: one per attempt, `, ` between; ` : ` between groups of internal redirects.
+pub(in crate::gateway) fn list(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = (!text.is_empty()).then_some(text);
+    std::iter::from_fn(move || {
+        let all = rest?;
+        let end = memchr::memchr2_iter(b',', b' ', all).find_map(|at| match &all[at..] {
+            [b',', b' ', ..] => Some((at, at + 2)),
+            [b' ', b':', b' ', ..] => Some((at, at + 3)),
+            _ => None,
+        });
+        let (item, next) = match end {
+            Some((end, next)) => (&all[..end], Some(&all[next..])),
+            None => (all, None),
+        };
+        rest = next;
+        Some(item)
+    })
+}
+
+/// The target out of `METHOD target PROTOCOL`: between the first blank and the last one before the protocol.
+pub(in crate::gateway) fn target_of(request: &[u8]) -> &[u8] {
+    let Some(start) = memchr::memchr(b' ', request) else {
+        return request;
+    };
+    let rest = &request[start + 1..];
+    match memchr::memrchr(b' ', rest) {
+        Some(end) if rest[end + 1..].starts_with(b"HTTP/") => &rest[..end],
+        _ => rest,
+    }
+}
+
+/// An address without its port: `10.0.0.1:80`, `[::1]:80`.
+pub(in crate::gateway) fn without_port(address: &[u8]) -> &[u8] {
+    match address {
+        [b'[', inner @ ..] => match memchr::memchr(b']', inner) {
+            Some(end) => &inner[..end],
+            None => address,
+        },
+        _ => match memchr::memrchr(b':', address) {
+            // More than one colon: an IPv6 address without brackets has no port.
+            Some(at) if memchr::memchr(b':', &address[..at]).is_none() => &address[..at],
+            _ => address,
+        },
+    }
+}
+
+/// What follows `start` in `text`, up to `end` or the end.
+pub(in crate::gateway) fn between<'t>(text: &'t [u8], start: &[u8], end: &[u8]) -> Option<&'t [u8]> {
+    let from = find(text, start)? + start.len();
+    let rest = &text[from..];
+    Some(match find(rest, end) {
+        Some(length) if !end.is_empty() => &rest[..length],
+        _ => rest,
+    })
+}
+
+/// Where `needle` begins in `text`.
+pub(in crate::gateway) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    memchr::memmem::find(text, needle)
+}
+
+/// A number for a text, for [`crate::exchange::Join`]; 0 only for no text.
+pub(in crate::gateway) fn id(text: &[u8]) -> u64 {
+    use std::hash::Hasher;
+    if text.is_empty() {
+        return 0;
+    }
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(text);
+    hasher.finish().max(1)
+}
+
+/// What follows a syslog header as daemons write it into files: `Nov 20 10:58:03 host program[13]: `, with or without
+/// `<PRI>`, or with an ISO time.
+pub(in crate::gateway) fn after_syslog_header(line: &[u8]) -> Option<&[u8]> {
+    // Time, host and tag are short.
+    let end = find(line.get(..line.len().min(200))?, b": ")?;
+    let header = &line[..end];
+    let is_header = header
+        .first()
+        .is_some_and(|byte| matches!(byte, b'<' | b'0'..=b'9' | b'A'..=b'Z'))
+        && header.iter().filter(|byte| **byte == b' ').count() >= 2
+        && !header.contains(&b'"');
+    is_header.then(|| &line[end + 2..])
+}
+
+/// The cause of a status that was the answer itself; none below 500.
+pub(in crate::gateway) fn own_status(status: u16) -> Option<Cause> {
+    match status {
+        502 => Some(Cause::BadGateway),
+        503 => Some(Cause::ServiceUnavailable),
+        504 => Some(Cause::GatewayTimeout),
+        500..600 => Some(Cause::ServerError),
+        _ => None,
+    }
+}
+
+/// True where `text` holds `needle`.
+pub(in crate::gateway) fn has(text: &[u8], needle: &str) -> bool {
+    find(text, needle.as_bytes()).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(integer(b"-1"), Some(-1));
+        assert_eq!(integer(b"+12"), Some(12));
+        assert_eq!(integer(b"\"7\""), Some(7));
+        assert_eq!(integer(b"-"), None);
+        assert_eq!(integer(b"12x"), None);
+        assert_eq!(integer(b"9999999999999999999"), None);
+        for (text, expected) in [
+            ("502", Some(502)),
+            ("009", None),
+            ("000", None),
+            ("0", None),
+            ("-1", None),
+            ("600", None),
+        ] {
+            assert_eq!(status(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn spans() {
+        for (text, unit, millis) in [
+            ("0.004", Unit::Seconds, Some(4.0)),
+            ("12", Unit::Millis, Some(12.0)),
+            ("+1500", Unit::Millis, Some(1500.0)),
+            ("1500", Unit::Micros, Some(1.5)),
+            ("1500000", Unit::Nanos, Some(1.5)),
+            ("1m1.5s", Unit::Go, Some(61_500.0)),
+            ("20µs", Unit::Go, Some(0.02)),
+            ("-1", Unit::Millis, None),
+            ("-", Unit::Seconds, None),
+            ("", Unit::Seconds, None),
+            ("1.2.3", Unit::Seconds, None),
+            ("99999999999999999999", Unit::Seconds, None),
+            ("5", Unit::Go, None),
+        ] {
+            let got = span(text.as_bytes(), unit).map(|span| span.as_secs_f64() * 1000.0);
+            assert_eq!(got, millis, "{text} {unit:?}");
+        }
+    }
+
+    #[test]
+    fn lists_of_attempts() {
+        let items = |text: &'static str| -> Vec<&str> {
+            list(text.as_bytes())
+                .map(|item| std::str::from_utf8(item).unwrap())
+                .collect()
+        };
+        assert_eq!(items("502, 502 : 200"), ["502", "502", "200"]);
+        assert_eq!(items("-"), ["-"]);
+        assert_eq!(items(""), Vec::<&str>::new());
+        assert_eq!(items("unix:/run/a b.sock"), ["unix:/run/a b.sock"]);
+    }
+
+    #[test]
+    fn targets_and_addresses() {
+        assert_eq!(target_of(b"GET /a b HTTP/1.1"), b"/a b");
+        assert_eq!(target_of(b"GET /a"), b"/a");
+        assert_eq!(target_of(b"\\x16\\x03"), b"\\x16\\x03");
+        assert_eq!(without_port(b"10.0.0.1:80"), b"10.0.0.1");
+        assert_eq!(without_port(b"[::1]:80"), b"::1");
+        assert_eq!(without_port(b"::1"), b"::1");
+        assert_eq!(between(b"a host: \"x\" b", b"host: \"", b"\""), Some(&b"x"[..]));
+    }
+}
