@@ -29,6 +29,12 @@ pub fn utc(at: SystemTime) -> String {
     text.replace('T', " ").replace('Z', " UTC")
 }
 
+/// `2026-11-20T12:31:05.250Z`, from milliseconds since the epoch; times before it are the epoch.
+pub fn rfc3339_millis(millis: i64) -> String {
+    let since = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

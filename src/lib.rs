@@ -39,6 +39,7 @@ pub mod history;
 pub mod pace;
 pub mod schedule;
 pub mod shard;
+pub mod traffic;
 
 // Edges.
 pub mod build_info;
@@ -57,6 +58,7 @@ pub mod shipped;
 pub mod cli;
 pub mod daemon;
 pub mod engine;
+pub mod offline;
 pub mod on_request;
 pub mod round;
 pub mod self_check;

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "history",
             "pace",
             "schedule",
+            "traffic",
         ],
         &["cause", "upstream", "observation", "exchange", "finding", "verdict"],
     ),

@@ -112,6 +112,11 @@ pub struct Key {
     pub unit: Unit,
 }
 
+/// The address of a client as a log writes it, with or without a port.
+pub fn client_address(client: &[u8]) -> Option<std::net::IpAddr> {
+    std::str::from_utf8(text::without_port(client)).ok()?.parse().ok()
+}
+
 /// A variable without a unit.
 pub(super) const fn var(name: &'static str, field: Field) -> Variable {
     Variable {

@@ -210,6 +210,8 @@ const CAUSES: &[Cause] = &[
     Cause::GatewayConfig,
     Cause::GatewayInternal,
     Cause::DnsFailed,
+    Cause::ConnectFailed,
+    Cause::TlsFailed,
     Cause::ResponseFailed,
 ];
 
@@ -270,6 +272,12 @@ const ANY_TIMEOUT: &[Cause] = &[
 ];
 /// "prematurely closed" says nothing of the bytes before.
 const CLOSED_IN_HEAD: &[Cause] = &[Cause::ResponseClosed, Cause::ResponseMalformed];
+/// Over TLS 1.3 that is also how a backend refuses a missing client certificate: its alert may come too late.
+const CLOSED_IN_HEAD_OVER_TLS: &[Cause] = &[
+    Cause::ResponseClosed,
+    Cause::ResponseMalformed,
+    Cause::TlsClientCertificateRequired,
+];
 const NO_ADDRESS: &[Cause] = &[Cause::DnsNxdomain, Cause::DnsNodata];
 
 /// A request, from its line in the access log.
@@ -550,9 +558,12 @@ pub(super) fn error_line<'l>(_: &mut Memory, line: &'l [u8]) -> ErrorLine<'l> {
         Some(at) => (&rest[..at], &rest[at + 2..]),
         None => (rest, &b""[..]),
     };
-    let Some((effect, reason)) = meaning(said) else {
+    let Some((effect, mut reason)) = meaning(said) else {
         return ErrorLine::Other;
     };
+    if reason.candidates == CLOSED_IN_HEAD && text::has(about, ", upstream: \"https://") {
+        reason.candidates = CLOSED_IN_HEAD_OVER_TLS;
+    }
     ErrorLine::Complaint(Complaint {
         time: Some(stamp),
         effect,

@@ -223,7 +223,9 @@ impl Pattern {
                 false => 0,
             };
             let value = &line[start + padding..end];
-            if !fits(step.field, value) {
+            // Where the gateway escapes quotes, none stands inside a value.
+            let holds_quote = self.escape != Escape::Raw && quote(value, self.escape).is_some();
+            if holds_quote || !fits(step.field, value) {
                 return false;
             }
             spans.put(step.field, start + padding, end);
