@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod diagnose;
 mod init;
+mod logs;
 mod rules;
 mod run;
 mod shipped;
@@ -33,6 +34,7 @@ use crate::shard::Shard;
   badgateway diagnose https://shop.example.com/          look once, phase by phase, and say what is wrong
   badgateway check badgateway.yml                        every mistake in the file, with line and column
   badgateway init --from /etc/nginx/nginx.conf           write a first configuration
+  badgateway logs access.log error.log                   why the requests in a gateway's logs failed
   badgateway demo                                        a tour with a dozen faults, on this machine alone")]
 struct Cli {
     #[command(subcommand)]
@@ -51,6 +53,8 @@ enum Command {
     Init(InitArgs),
     /// Look once at every hop and address, phase by phase. Exit 0: healthy, 1: fault found, 2: could not run.
     Diagnose(DiagnoseArgs),
+    /// Read whole logs of a gateway: 502s over time, causes, backends; access and error log joined.
+    Logs(LogsArgs),
     /// A self-contained tour: a gateway with broken origins on loopback, watched by the daemon.
     Demo(DemoArgs),
     /// Print the recording and alerting rules that belong to this very program.
@@ -199,6 +203,28 @@ struct DiagnoseArgs {
 }
 
 #[derive(Debug, Args)]
+struct LogsArgs {
+    /// The gateway's kind: nginx, haproxy, apache, envoy, …; guessed without it.
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// The format of the access log: the gateway's own format string, pasted, or the name of a format it writes.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Access logs; may be packed with gzip.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    access: Vec<PathBuf>,
+    /// Error logs of the same gateway.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    error: Vec<PathBuf>,
+    /// Logs of either sort, told by their lines; - is standard input.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Machine-readable output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct DemoArgs {
     #[command(flatten)]
     web: WebFlags,
@@ -250,6 +276,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Diagnose(args)) => diagnose::run(&args),
+        Some(Command::Logs(args)) => logs::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Rules(args)) => rules::run(&args),
         Some(Command::Runbooks(args)) => shipped::runbooks(&args),

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::time::Duration;
 
 pub use lines::{Lines, MAX_LINE};
+pub(crate) use report::status_label;
 pub use report::{Failure, Report, Sample};
 
 use crate::exchange::{Line, Stamp};
@@ -38,11 +39,11 @@ pub struct Inputs {
     pub errors: Vec<Input>,
 }
 
-/// Reads everything and counts it. `progress` is told of the bytes read, from time to time.
+/// Reads everything and counts it.
 ///
 /// # Errors
 /// A format that cannot be used. What cannot be read of a log ends that log and stands in the report.
-pub fn analyse(inputs: Inputs, progress: &mut dyn FnMut(u64)) -> Result<Report, FormatError> {
+pub fn analyse(inputs: Inputs) -> Result<Report, FormatError> {
     let mut parser = Parser::new(inputs.kind, inputs.format.as_deref())?;
     let sources = Sources {
         access: !inputs.access.is_empty(),
@@ -59,13 +60,13 @@ pub fn analyse(inputs: Inputs, progress: &mut dyn FnMut(u64)) -> Result<Report, 
     };
     for input in inputs.access {
         let mut lines = Lines::new(input.from);
-        while let Some(line) = lines.next(progress) {
+        while let Some(line) = lines.next() {
             match parser.read(line) {
                 Some(read) => {
                     if let Line::Exchange(exchange) = &read
                         && !errors.logs.is_empty()
                     {
-                        errors.read_up_to(exchange.time, &mut run, progress);
+                        errors.read_up_to(exchange.time, &mut run);
                     }
                     run.line(&read);
                 }
@@ -74,7 +75,7 @@ pub fn analyse(inputs: Inputs, progress: &mut dyn FnMut(u64)) -> Result<Report, 
         }
         run.report.ended(&lines);
     }
-    errors.read_up_to(None, &mut run, progress);
+    errors.read_up_to(None, &mut run);
     run.traffic.finish(&mut run.report);
     Ok(run.report)
 }
@@ -104,7 +105,7 @@ struct Errors {
 
 impl Errors {
     /// Reads on until the error log is past this time, or to its end.
-    fn read_up_to(&mut self, time: Option<Stamp>, run: &mut Run, progress: &mut dyn FnMut(u64)) {
+    fn read_up_to(&mut self, time: Option<Stamp>, run: &mut Run) {
         while let Some(log) = self.logs.first_mut() {
             let ahead = match (time, self.last) {
                 (Some(time), Some(last)) => last.millis > time.millis + AHEAD,
@@ -113,7 +114,7 @@ impl Errors {
             if ahead && run.traffic.waiting_complaints() >= WAITING {
                 return;
             }
-            let Some(line) = log.next(progress) else {
+            let Some(line) = log.next() else {
                 let log = self.logs.remove(0);
                 run.report.ended(&log);
                 continue;

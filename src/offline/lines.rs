@@ -45,8 +45,9 @@ impl Lines {
         self.error.as_ref()
     }
 
-    /// The next line without its end; a last one without an end counts. `progress` is told of each read.
-    pub fn next(&mut self, progress: &mut dyn FnMut(u64)) -> Option<&[u8]> {
+    /// The next line without its end; a last one without an end counts.
+    #[expect(clippy::should_implement_trait, reason = "a line borrows the buffer")]
+    pub fn next(&mut self) -> Option<&[u8]> {
         loop {
             match memchr::memchr(b'\n', &self.buffer[self.start..self.end]) {
                 Some(length) => {
@@ -64,12 +65,12 @@ impl Lines {
                     let whole = start < end && !self.skipping;
                     return whole.then(|| &self.buffer[start..end]);
                 }
-                None => self.fill(progress),
+                None => self.fill(),
             }
         }
     }
 
-    fn fill(&mut self, progress: &mut dyn FnMut(u64)) {
+    fn fill(&mut self) {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
@@ -80,10 +81,7 @@ impl Lines {
         }
         match self.from.read(&mut self.buffer[self.end..]) {
             Ok(0) => self.ended = true,
-            Ok(bytes) => {
-                self.end += bytes;
-                progress(bytes as u64);
-            }
+            Ok(bytes) => self.end += bytes,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 self.error = Some(error);
@@ -114,7 +112,7 @@ mod tests {
     fn lines(text: &[u8], at_once: usize) -> (Vec<Vec<u8>>, u64) {
         let mut lines = Lines::new(Box::new(Slow(text.to_vec(), 0, at_once)));
         let mut all = Vec::new();
-        while let Some(line) = lines.next(&mut |_| {}) {
+        while let Some(line) = lines.next() {
             all.push(line.to_vec());
         }
         (all, lines.too_long())

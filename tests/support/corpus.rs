@@ -220,7 +220,7 @@ pub fn analysed(kind_name: &str, access: &[&[u8]], errors: &[&[u8]]) -> Report {
         access: inputs(access),
         errors: inputs(errors),
     };
-    analyse(inputs, &mut |_| {}).expect("the kind's own formats")
+    analyse(inputs).expect("the kind's own formats")
 }
 
 /// What of a report is compared.
