@@ -4,13 +4,12 @@
 
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
+use smallvec::SmallVec;
 
 use crate::cause::Cause;
 
-/// Attempts kept of one request, the first ones and the last one. A gateway that tries more is counted in
-/// [`Exchange::retries`].
-pub const MAX_ATTEMPTS: usize = 8;
+/// Attempts at backends, in order. Almost all requests have one or two.
+pub type Attempts<'l> = SmallVec<[Attempt<'l>; 2]>;
 
 /// A point in time as a log writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +42,8 @@ pub struct Exchange<'l> {
     /// How it ended.
     pub outcome: Outcome,
     /// Attempts at backends, in order; the last one gave the answer. Empty where the log names none.
-    pub attempts: ArrayVec<Attempt<'l>, MAX_ATTEMPTS>,
-    /// Attempts after the first, also those not kept.
+    pub attempts: Attempts<'l>,
+    /// Attempts after the first, also those the log does not list.
     pub retries: u32,
     /// How long the backend took, all attempts together.
     pub backend_time: Option<Duration>,

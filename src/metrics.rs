@@ -8,6 +8,7 @@ mod addresses;
 mod catalogue;
 mod collect;
 mod exposition;
+mod gateways;
 mod hop;
 mod labels;
 mod latency;
@@ -32,6 +33,7 @@ use prometheus_client::registry::Registry;
 
 pub use catalogue::{FAMILIES, Family, Kind, Unit};
 pub use exposition::{Format, Sink};
+pub use gateways::{GatewayMetrics, LogSource, LoggedRequest, Reading, ReadingLog};
 pub use hop::HopMetrics;
 pub use process::{Build, InFlight};
 pub use verdicts::UpstreamMetrics;
@@ -58,6 +60,8 @@ pub struct Metrics {
 struct Tables {
     /// Sorted by name.
     upstreams: Vec<Arc<UpstreamTable>>,
+    /// Those whose logs are read, sorted by name.
+    gateways: Vec<Arc<GatewayMetrics>>,
 }
 
 /// One upstream: its configuration and its hops.
@@ -105,7 +109,10 @@ impl Metrics {
             .collect();
         tables.sort_by(|one, other| one.config.name.cmp(&other.config.name));
         tables.dedup_by(|one, other| one.config.name == other.config.name);
-        self.tables.store(Arc::new(Tables { upstreams: tables }));
+        self.tables.store(Arc::new(Tables {
+            upstreams: tables,
+            gateways: before.gateways.clone(),
+        }));
     }
 
     /// The handle of one upstream; `None` where none of that name is configured.
@@ -183,6 +190,7 @@ impl Metrics {
         }));
         text::encode_registry(&mut page, &registry)?;
         latency::encode(&tables, format == Format::OpenMetrics, &mut page)?;
+        gateways::encode_latency(&tables, &mut page)?;
         text::encode_eof(&mut page)?;
         page.finish()
     }

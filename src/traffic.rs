@@ -15,11 +15,13 @@ mod routes;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod window;
 
 use std::time::Duration;
 
 pub use reason::Told;
 pub use routes::{OTHER, Route, Routes, Served};
+pub use window::{Recent, Window, shape_of};
 
 use crate::exchange::{Complaint, Effect, Exchange, Outcome, Stamp};
 use join::{Kept, KeptComplaint};

@@ -327,9 +327,6 @@ fn attempts<'l>(fields: &Fields<'_, 'l>, exchange: &mut Exchange<'l>) {
             head: heads.next().map(|value| value != b"-"),
             bytes: bytes.next().and_then(text::integer),
         };
-        if exchange.attempts.is_full() {
-            exchange.attempts.pop();
-        }
         exchange.attempts.push(Attempt {
             backend,
             reason: state.reason(),

@@ -237,8 +237,39 @@ families! {
     CERTIFICATE_PROBLEM "badgateway_tls_certificate_problem" Gauge None ["upstream" "hop" "address" "problem"]
         "Always 1: why a certificate does not verify where the gateway would not ask.";
 
+    GATEWAY_REQUESTS_FAILED "badgateway_gateway_requests_failed_total" Counter None ["gateway" "upstream" "cause"]
+        "Real requests whose final outcome was a failure, by cause.";
+    GATEWAY_RESPONSES "badgateway_gateway_responses_total" Counter None ["gateway" "upstream" "code"]
+        "Real requests by the status the client got.";
+    GATEWAY_REQUESTS "badgateway_gateway_requests_total" Counter None ["gateway" "upstream"]
+        "Real requests in the gateway's access log.";
+    GATEWAY_RETRIES "badgateway_gateway_retries_total" Counter None ["gateway" "upstream"]
+        "Attempts of the gateway after the first one of a request.";
+    GATEWAY_CLIENT_CLOSED "badgateway_gateway_client_closed_total" Counter None ["gateway" "upstream"]
+        "Real requests whose client left before the answer.";
+    GATEWAY_SYNTHETIC "badgateway_gateway_synthetic_requests_total" Counter None ["gateway" "upstream"]
+        "Requests of our own probes and of known health checkers, counted nowhere else.";
+    GATEWAY_RATIO "badgateway_gateway_bad_gateway_ratio" Gauge None ["gateway" "upstream"]
+        "502s per real request over the last 5 minutes; absent without requests. For people, not for rules.";
+    GATEWAY_USER_VIEW "badgateway_gateway_user_view" Gauge None ["gateway" "upstream"]
+        "1 for the outermost gateway of the upstream whose access log is read live, else 0.";
+    GATEWAY_ATTEMPTS_FAILED "badgateway_gateway_attempts_failed_total" Counter None ["gateway" "backend" "cause"]
+        "Failed attempts at a backend, also those a retry saved.";
+    LOG_UP "badgateway_gateway_log_up" Gauge None ["gateway" "log"]
+        "1 while the log is open and read, 0 while it is missing or cannot be read.";
+    LOG_LINES "badgateway_gateway_log_lines_total" Counter None ["gateway" "log" "result"]
+        "Lines of the log, understood or not.";
+    LOG_UNREAD "badgateway_gateway_log_unread_bytes" Gauge Bytes ["gateway" "log"]
+        "Bytes written to the log and not read yet.";
+    LOG_LAST_LINE "badgateway_gateway_log_last_line_timestamp_seconds" Gauge Seconds ["gateway" "log"]
+        "When the last line was read, seconds since the epoch.";
+    LOG_ROTATIONS "badgateway_gateway_log_rotations_total" Counter None ["gateway" "log"]
+        "Times the log was replaced or cut and followed on.";
+
     LATENCY "badgateway_upstream_latency_seconds" Histogram Seconds ["upstream" "hop" "phase"]
         "Time to the first byte of the response after the request, and from connecting to the end, in seconds.";
+    GATEWAY_LATENCY "badgateway_gateway_upstream_latency_seconds" Histogram Seconds ["gateway" "upstream"]
+        "How long backends took for real requests, as the gateway logged it, in seconds.";
 }
 
 #[cfg(test)]

@@ -215,7 +215,8 @@ impl Collector for Collected {
         for (family, copy) in HOP_FAMILIES {
             self.encode_family(&mut encoder, family, *copy, &mut copied)?;
         }
-        addresses::encode(&self.tables, &mut encoder)
+        addresses::encode(&self.tables, &mut encoder)?;
+        super::gateways::encode(&self.tables, self.now_seconds, &mut encoder)
     }
 }
 

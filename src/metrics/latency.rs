@@ -5,7 +5,7 @@
 use std::fmt::{self, Write};
 
 use super::Tables;
-use super::catalogue::LATENCY;
+use super::catalogue::{Family, LATENCY};
 use super::hop::HopMetrics;
 use super::values::{Histogram, LATENCY_BOUNDS, bucket};
 
@@ -14,16 +14,14 @@ const LE: [&str; LATENCY_BOUNDS.len() + 1] = ["0.025", "0.1", "0.5", "1.0", "5.0
 
 /// Writes the family of all hops; with exemplars only where the format knows them.
 pub(super) fn encode(tables: &Tables, exemplars: bool, page: &mut dyn Write) -> fmt::Result {
-    let (name, unit) = (LATENCY.name, LATENCY.unit.as_str());
-    writeln!(page, "# HELP {name} {}", LATENCY.help)?;
-    writeln!(page, "# TYPE {name} {}", LATENCY.kind.as_str())?;
-    writeln!(page, "# UNIT {name} {unit}")?;
+    write_head(&LATENCY, page)?;
     let mut lines = String::new();
     for hop in tables.hops() {
         let (first_byte, total) = copy(hop);
         for (phase, histogram) in [("first_byte", first_byte), ("total", total)] {
             lines.clear();
-            write_lines(&mut lines, hop.labels.as_str(), phase, &histogram, exemplars)?;
+            let labels = [hop.labels.as_str(), ",phase=\"", phase, "\""];
+            write_histogram(&mut lines, &LATENCY, &labels, &histogram, exemplars)?;
             page.write_str(&lines)?;
         }
     }
@@ -35,16 +33,30 @@ fn copy(hop: &HopMetrics) -> (Histogram, Histogram) {
     (state.first_byte.clone(), state.total.clone())
 }
 
-fn write_lines(out: &mut String, labels: &str, phase: &str, histogram: &Histogram, exemplars: bool) -> fmt::Result {
-    let name = LATENCY.name;
+/// Writes the lines in front of a family.
+pub(super) fn write_head(family: &Family, page: &mut dyn Write) -> fmt::Result {
+    let (name, unit) = (family.name, family.unit.as_str());
+    writeln!(page, "# HELP {name} {}", family.help)?;
+    writeln!(page, "# TYPE {name} {}", family.kind.as_str())?;
+    writeln!(page, "# UNIT {name} {unit}")
+}
+
+/// Writes the lines of one histogram; `labels` are pieces of text, without `le`.
+pub(super) fn write_histogram(
+    out: &mut String,
+    family: &Family,
+    labels: &[&str],
+    histogram: &Histogram,
+    exemplars: bool,
+) -> fmt::Result {
+    let name = family.name;
     let exemplar = histogram.exemplar.as_deref().filter(|_| exemplars);
     let mut cumulative = 0;
     for (at, (le, count)) in LE.iter().zip(histogram.buckets).enumerate() {
         cumulative += count;
-        for part in [name, "_bucket{le=\"", le, "\",", labels, ",phase=\"", phase, "\"} "] {
-            out.push_str(part);
-        }
-        write!(out, "{cumulative}")?;
+        let start = [name, "_bucket{le=\"", le, "\","];
+        start.iter().chain(labels).for_each(|part| out.push_str(part));
+        write!(out, "}} {cumulative}")?;
         if let Some(one) = exemplar.filter(|one| bucket(one.value) == at) {
             write!(
                 out,
@@ -56,12 +68,15 @@ fn write_lines(out: &mut String, labels: &str, phase: &str, histogram: &Histogra
         }
         out.push('\n');
     }
-    writeln!(
-        out,
-        "{name}_sum{{{labels},phase=\"{phase}\"}} {}",
-        histogram.sum.as_secs_f64()
-    )?;
-    writeln!(out, "{name}_count{{{labels},phase=\"{phase}\"}} {cumulative}")
+    for (suffix, number) in [("_sum{", None), ("_count{", Some(cumulative))] {
+        let start = [name, suffix];
+        start.iter().chain(labels).for_each(|part| out.push_str(part));
+        match number {
+            None => writeln!(out, "}} {}", histogram.sum.as_secs_f64())?,
+            Some(count) => writeln!(out, "}} {count}")?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

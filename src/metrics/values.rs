@@ -93,6 +93,14 @@ impl Default for Codes {
 }
 
 impl Codes {
+    /// For a gateway's log: what its 502s and their neighbours are compared with is there from the start.
+    pub(super) fn of_logs() -> Codes {
+        Codes {
+            known: [200, 500, 502, 503, 504].map(|code| (code, 0)).to_vec(),
+            other: None,
+        }
+    }
+
     /// Counts one; false where it went to `other`.
     pub(super) fn count(&mut self, code: u16) -> bool {
         match self.known.binary_search_by_key(&code, |(known, _)| *known) {

@@ -20,8 +20,6 @@ pub(super) struct Pattern {
     escape: Escape,
     /// Both ends must say the same.
     both: bool,
-    /// Something a client can write stands outside quotes.
-    checked: bool,
     pub(super) units: Units,
 }
 
@@ -29,8 +27,55 @@ pub(super) struct Pattern {
 #[derive(Debug)]
 struct Step {
     field: Field,
-    until: Box<[u8]>,
+    until: Literal,
     padded: bool,
+    /// Something a client can write stands outside quotes on the same stretch between two of them.
+    checked: bool,
+}
+
+/// Text between two values. Most is shorter than a word of the machine and compared as one.
+#[derive(Debug, Default)]
+struct Literal {
+    bytes: Box<[u8]>,
+    word: u64,
+    mask: u64,
+}
+
+impl Literal {
+    fn new(text: String) -> Literal {
+        let bytes = text.into_bytes();
+        let mut word = [0; 8];
+        let length = bytes.len().min(8);
+        word[..length].copy_from_slice(&bytes[..length]);
+        Literal {
+            word: u64::from_le_bytes(word),
+            mask: match length {
+                8 => u64::MAX,
+                length => (1 << (length * 8)) - 1,
+            },
+            bytes: bytes.into(),
+        }
+    }
+
+    /// Whether `text` begins with it.
+    #[inline]
+    fn begins(&self, text: &[u8]) -> bool {
+        match text.first_chunk::<8>() {
+            Some(first) if self.bytes.len() <= 8 => u64::from_le_bytes(*first) & self.mask == self.word,
+            _ => text.starts_with(&self.bytes),
+        }
+    }
+}
+
+/// Where a byte stands first. Most values are short: calling a function costs more than looking.
+#[inline]
+fn first(byte: u8, text: &[u8]) -> Option<usize> {
+    const SHORT: usize = 12;
+    let near = &text[..text.len().min(SHORT)];
+    match near.iter().position(|other| *other == byte) {
+        None if text.len() > SHORT => memchr::memchr(byte, &text[SHORT..]).map(|at| at + SHORT),
+        found => found,
+    }
 }
 
 impl Pattern {
@@ -45,7 +90,6 @@ impl Pattern {
             steps: Box::default(),
             escape,
             both: escape == Escape::Raw,
-            checked: false,
             units: Units::default(),
         };
         let mut steps: Vec<Step> = Vec::new();
@@ -53,7 +97,7 @@ impl Pattern {
         for token in tokens {
             match token {
                 Token::Literal(text) => match steps.last_mut() {
-                    Some(step) => step.until = text.into_bytes().into(),
+                    Some(step) => step.until = Literal::new(text),
                     None => pattern.start = text.into_bytes().into(),
                 },
                 Token::Variable { name, at, padded } => {
@@ -61,7 +105,7 @@ impl Pattern {
                     let field = known.map_or(Field::Text, |variable| variable.field);
                     match steps.last_mut() {
                         // Two values side by side are one that nobody can take apart.
-                        Some(step) if step.until.is_empty() => {
+                        Some(step) if step.until.bytes.is_empty() => {
                             if matters(step.field) || matters(field) {
                                 return Err(FormatError {
                                     at,
@@ -79,8 +123,9 @@ impl Pattern {
                                 .set(field, known.map(|variable| variable.unit).unwrap_or_default());
                             steps.push(Step {
                                 field,
-                                until: Box::default(),
+                                until: Literal::default(),
                                 padded,
+                                checked: false,
                             });
                         }
                     }
@@ -104,14 +149,16 @@ impl Pattern {
             return Ok(());
         }
         let mut open = ends_in_quote(&self.start);
+        let mut stretch = 0;
         let mut foreign_here: Option<usize> = None;
-        for (number, step) in self.steps.iter().enumerate() {
-            let in_quotes = open && step.until.starts_with(b"\"");
+        for number in 0..self.steps.len() {
+            let step = &self.steps[number];
+            let in_quotes = open && step.until.bytes.starts_with(b"\"");
             if !in_quotes && step.field.class() == Class::Foreign {
-                self.checked = true;
                 if let Some(before) = foreign_here {
                     let between = &self.steps[before..number];
-                    if between.iter().any(|step| step.until.iter().all(|byte| *byte == b' ')) {
+                    let only_blanks = |step: &Step| step.until.bytes.iter().all(|byte| *byte == b' ');
+                    if between.iter().any(only_blanks) {
                         let (at, name) = &places[number];
                         return Err(FormatError {
                             at: *at,
@@ -125,10 +172,15 @@ impl Pattern {
                 }
                 foreign_here = Some(number);
             }
-            if step.until.contains(&b'"') {
-                foreign_here = None;
+            open = ends_in_quote(&step.until.bytes);
+            let stretch_ends = step.until.bytes.contains(&b'"') || number + 1 == self.steps.len();
+            if stretch_ends {
+                let checked = foreign_here.take().is_some();
+                self.steps[stretch..=number]
+                    .iter_mut()
+                    .for_each(|step| step.checked = checked);
+                stretch = number + 1;
             }
-            open = ends_in_quote(&step.until);
         }
         Ok(())
     }
@@ -144,7 +196,7 @@ impl Pattern {
             let mut from_end = Spans::default();
             return self.forward(line, spans) && self.backward(line, &mut from_end) && spans.agree(&from_end);
         }
-        self.forward(line, spans) || (self.checked && self.backward(line, spans))
+        self.forward(line, spans) || (self.steps.iter().any(|step| step.checked) && self.backward(line, spans))
     }
 
     fn forward(&self, line: &[u8], spans: &mut Spans) -> bool {
@@ -162,30 +214,36 @@ impl Pattern {
                 Some(length) => at + length,
                 None => return false,
             };
-            if self.checked && !fits(step.field, &line[at..end]) {
+            if (step.checked || self.both) && !fits(step.field, &line[at..end]) {
                 return false;
             }
             spans.put(step.field, at, end);
-            at = end + step.until.len();
+            at = end + step.until.bytes.len();
         }
         at == line.len()
     }
 
     /// How long the value at the beginning of `rest` is.
     fn end(&self, rest: &[u8], step: &Step, last: bool) -> Option<usize> {
-        match &*step.until {
+        let begins = |at: &usize| step.until.begins(&rest[*at..]);
+        match &*step.until.bytes {
             [] => Some(rest.len()),
-            [b'"', ..] if self.escape != Escape::Raw => {
-                let end = quote(rest, self.escape)?;
-                rest[end..].starts_with(&step.until).then_some(end)
-            }
+            [b'"', ..] if self.escape != Escape::Raw => quote(rest, self.escape).filter(begins),
             until if last && until.len() <= rest.len() && rest.ends_with(until) => Some(rest.len() - until.len()),
             until if step.field.class() == Class::List => {
-                let ends = |at: &usize| rest[*at..].starts_with(until) && !is_within_list(rest, *at);
+                let ends = |at: &usize| begins(at) && !is_within_list(rest, *at);
                 memchr::memchr_iter(until[0], rest).find(ends)
             }
-            [only] => memchr::memchr(*only, rest),
-            until => memchr::memchr_iter(until[0], rest).find(|at| rest[*at..].starts_with(until)),
+            [only] => first(*only, rest),
+            until => {
+                let near = first(until[0], rest)?;
+                match begins(&near) {
+                    true => Some(near),
+                    false => memchr::memchr_iter(until[0], &rest[near + 1..])
+                        .map(|at| at + near + 1)
+                        .find(begins),
+                }
+            }
         }
     }
 
@@ -193,13 +251,13 @@ impl Pattern {
         spans.clear();
         let mut end = line.len();
         for (number, step) in self.steps.iter().enumerate().rev() {
-            if !line[..end].ends_with(&step.until) {
+            if !line[..end].ends_with(&step.until.bytes) {
                 return false;
             }
-            end -= step.until.len();
+            end -= step.until.bytes.len();
             let before = match number {
                 0 => &*self.start,
-                number => &self.steps[number - 1].until,
+                number => &*self.steps[number - 1].until.bytes,
             };
             let start = match number {
                 0 => match end >= before.len() && line.starts_with(before) {
@@ -267,11 +325,20 @@ fn ends_in_quote(literal: &[u8]) -> bool {
 /// Where the first quote stands that the gateway did not escape.
 fn quote(text: &[u8], escape: Escape) -> Option<usize> {
     match escape {
-        Escape::Never | Escape::Raw => memchr::memchr(b'"', text),
-        Escape::Backslash => memchr::memchr_iter(b'"', text).find(|at| {
-            let backslashes = text[..*at].iter().rev().take_while(|byte| **byte == b'\\').count();
-            backslashes % 2 == 0
-        }),
+        Escape::Never | Escape::Raw => first(b'"', text),
+        Escape::Backslash => {
+            let is_bare = |at: &usize| {
+                let backslashes = text[..*at].iter().rev().take_while(|byte| **byte == b'\\').count();
+                backslashes % 2 == 0
+            };
+            let near = first(b'"', text)?;
+            match is_bare(&near) {
+                true => Some(near),
+                false => memchr::memchr_iter(b'"', &text[near + 1..])
+                    .map(|at| at + near + 1)
+                    .find(is_bare),
+            }
+        }
     }
 }
 

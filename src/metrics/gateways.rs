@@ -1,0 +1,511 @@
+//! What gateway logs say: requests, responses and failures of real traffic, and how reading the logs goes.
+//!
+//! A gateway's values stand in one table; a line of its log takes the table's lock once, and a page copies it out.
+
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::Tables;
+use super::catalogue::{self, Family};
+use super::collect::{Number, sample};
+use super::labels::Value;
+use super::latency::{write_head, write_histogram};
+use super::process::Process;
+use super::values::{Codes, Histogram, Ratio};
+use crate::cause::Cause;
+
+/// The label of traffic that belongs to no upstream.
+const OTHER: &str = "other";
+/// Backends of one gateway with series of their own.
+const MAX_BACKENDS: usize = 64;
+/// Series of failed attempts of one gateway.
+const MAX_ATTEMPT_SERIES: usize = 1000;
+/// A backend unseen for so long frees its place, seconds.
+const FORGET: u64 = 3600;
+
+/// The metrics of one gateway's logs. Stays valid over a reload as long as the gateway and its upstreams do.
+#[derive(Debug)]
+pub struct GatewayMetrics {
+    name: Arc<str>,
+    process: Arc<Process>,
+    state: Mutex<State>,
+    logs: Mutex<Vec<(&'static str, LogSource)>>,
+}
+
+/// How one log is read, asked when a page is written.
+pub type LogSource = Arc<dyn ReadingLog>;
+
+/// How one log is read.
+pub trait ReadingLog: fmt::Debug + Send + Sync {
+    /// The figures now.
+    fn reading(&self) -> Reading;
+}
+
+/// How one log is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Open and read.
+    pub up: bool,
+    /// Lines understood.
+    pub parsed: u64,
+    /// Lines not understood, those skipped included.
+    pub unparsed: u64,
+    /// Bytes written and not read; `None` where nobody can tell.
+    pub unread_bytes: Option<u64>,
+    /// When the last line came, seconds since the epoch; `None` before the first.
+    pub last_line: Option<f64>,
+    /// Times the file was replaced or cut; `None` where there is no file.
+    pub rotations: Option<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    causes: Vec<Cause>,
+    /// In the order they were given.
+    pairs: Vec<Pair>,
+    /// Belongs to nobody; shown once something was counted.
+    other: Pair,
+    backends: HashMap<Box<[u8]>, Backend>,
+    attempt_series: usize,
+}
+
+/// One gateway and one upstream.
+#[derive(Clone, Debug)]
+struct Pair {
+    upstream: Arc<str>,
+    user_view: bool,
+    requests: u64,
+    codes: Codes,
+    failed: Vec<u64>,
+    retries: u64,
+    client_closed: u64,
+    synthetic: u64,
+    ratio: Ratio,
+    latency: Histogram,
+}
+
+#[derive(Clone, Debug)]
+struct Backend {
+    label: Arc<str>,
+    failed: Vec<(Cause, u64)>,
+    last_seen: u64,
+}
+
+/// A request as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct LoggedRequest {
+    /// Index of the upstream, in the order given; anything else is `other`.
+    pub upstream: usize,
+    /// When it was read, seconds since the epoch.
+    pub at: u64,
+    /// What the client got; `None` where no status was sent.
+    pub status: Option<u16>,
+    /// Why it failed.
+    pub failed: Option<Cause>,
+    /// The client left before the answer.
+    pub client_closed: bool,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// How long the backends took.
+    pub backend_time: Option<Duration>,
+}
+
+impl GatewayMetrics {
+    pub(super) fn new(
+        name: Arc<str>,
+        upstreams: &[(Arc<str>, bool)],
+        causes: &[Cause],
+        old: Option<&GatewayMetrics>,
+        process: &Arc<Process>,
+    ) -> GatewayMetrics {
+        let mut causes = causes.to_vec();
+        causes.sort_unstable();
+        causes.dedup();
+        let before = old.map(|old| old.state());
+        let pair = |name: &Arc<str>, user_view: bool| {
+            let known = before.as_ref().and_then(|before| {
+                before
+                    .pairs
+                    .iter()
+                    .find(|pair| pair.upstream == *name && pair.failed.len() == causes.len())
+                    .cloned()
+            });
+            Pair {
+                user_view,
+                ..known.unwrap_or_else(|| Pair::new(name.clone(), causes.len()))
+            }
+        };
+        let pairs = upstreams
+            .iter()
+            .map(|(name, user_view)| pair(name, *user_view))
+            .collect();
+        let state = State {
+            pairs,
+            other: match &before {
+                Some(before) if before.causes == causes => before.other.clone(),
+                _ => Pair::new(OTHER.into(), causes.len()),
+            },
+            backends: before
+                .as_ref()
+                .map(|before| before.backends.clone())
+                .unwrap_or_default(),
+            attempt_series: before.as_ref().map_or(0, |before| before.attempt_series),
+            causes,
+        };
+        drop(before);
+        GatewayMetrics {
+            name,
+            process: Arc::clone(process),
+            state: Mutex::new(state),
+            logs: Mutex::default(),
+        }
+    }
+
+    /// The gateway's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Shows how these logs are read, in place of those shown before.
+    pub fn reads(&self, logs: Vec<(&'static str, LogSource)>) {
+        *self.logs.lock().unwrap_or_else(PoisonError::into_inner) = logs;
+    }
+
+    /// Counts a request.
+    pub fn request(&self, request: &LoggedRequest) {
+        let mut state = self.state();
+        let State {
+            causes, pairs, other, ..
+        } = &mut *state;
+        let pair = pairs.get_mut(request.upstream).unwrap_or(other);
+        pair.requests += 1;
+        if let Some(status) = request.status
+            && !pair.codes.count(status)
+        {
+            self.process.series_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        pair.client_closed += u64::from(request.client_closed);
+        pair.retries += u64::from(request.retries);
+        let is_bad_gateway = request.status == Some(502) || request.failed == Some(Cause::DisguisedBadGateway);
+        pair.ratio.count(request.at, is_bad_gateway);
+        if let Some(time) = request.backend_time {
+            pair.latency.observe(time);
+        }
+        if let Some(cause) = request.failed {
+            pair.fail(causes, cause);
+        }
+    }
+
+    /// A request counted before turned out to have failed.
+    pub fn failed_after_all(&self, upstream: usize, cause: Cause) {
+        let mut state = self.state();
+        let State {
+            causes, pairs, other, ..
+        } = &mut *state;
+        pairs.get_mut(upstream).unwrap_or(other).fail(causes, cause);
+    }
+
+    /// Counts a probe or health check.
+    pub fn synthetic(&self, upstream: usize) {
+        let mut state = self.state();
+        let State { pairs, other, .. } = &mut *state;
+        pairs.get_mut(upstream).unwrap_or(other).synthetic += 1;
+    }
+
+    /// Counts a failed attempt, seen at `at`, seconds since the epoch.
+    pub fn attempt(&self, backend: &[u8], cause: Cause, at: u64) {
+        let mut state = self.state();
+        if !state.attempt(backend, cause, at) {
+            self.process.series_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn readings(&self) -> Vec<(&'static str, Reading)> {
+        let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.iter().map(|(log, source)| (*log, source.reading())).collect()
+    }
+}
+
+impl Pair {
+    fn new(upstream: Arc<str>, causes: usize) -> Pair {
+        Pair {
+            upstream,
+            user_view: false,
+            requests: 0,
+            codes: Codes::of_logs(),
+            failed: vec![0; causes],
+            retries: 0,
+            client_closed: 0,
+            synthetic: 0,
+            ratio: Ratio::default(),
+            latency: Histogram::default(),
+        }
+    }
+
+    fn fail(&mut self, causes: &[Cause], cause: Cause) {
+        match causes.binary_search(&cause) {
+            Ok(at) => self.failed[at] += 1,
+            // Every cause a kind can state is listed with it; a test holds that.
+            Err(_) => debug_assert!(false, "{cause} is no cause of this kind"),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.requests == 0 && self.synthetic == 0
+    }
+}
+
+impl State {
+    /// False where the attempt got no series of its own.
+    fn attempt(&mut self, backend: &[u8], cause: Cause, at: u64) -> bool {
+        if !self.backends.contains_key(backend) {
+            self.make_room(at);
+        }
+        let has_room = self.backends.contains_key(backend)
+            || (self.backends.len() < MAX_BACKENDS && self.attempt_series < MAX_ATTEMPT_SERIES);
+        let key = if has_room { backend } else { OTHER.as_bytes() };
+        let entry = self.backends.entry(key.into()).or_insert_with(|| Backend {
+            label: match key {
+                b"" => "unknown".into(),
+                key => String::from_utf8_lossy(key).into(),
+            },
+            failed: Vec::new(),
+            last_seen: at,
+        });
+        entry.last_seen = at;
+        match entry.failed.iter_mut().find(|(known, _)| *known == cause) {
+            Some((_, count)) => *count += 1,
+            None => {
+                self.attempt_series += 1;
+                entry.failed.push((cause, 1));
+            }
+        }
+        has_room
+    }
+
+    /// Forgets backends unseen for an hour, where there are too many.
+    fn make_room(&mut self, at: u64) {
+        if self.backends.len() < MAX_BACKENDS && self.attempt_series < MAX_ATTEMPT_SERIES {
+            return;
+        }
+        self.backends
+            .retain(|_, backend| at.saturating_sub(backend.last_seen) < FORGET);
+        self.attempt_series = self.backends.values().map(|backend| backend.failed.len()).sum();
+    }
+}
+
+/// Copies what a family shows of a gateway and an upstream.
+type Copy = fn(&Pair, &[Cause], u64, &mut Vec<(Value<'static>, Number)>);
+
+const PAIR_FAMILIES: &[(Family, Copy)] = &[
+    (catalogue::GATEWAY_REQUESTS_FAILED, |pair, causes, _, out| {
+        let counts = causes.iter().zip(&pair.failed);
+        out.extend(counts.map(|(cause, count)| (Value::Text(cause.label()), Number::Int(*count))));
+    }),
+    (catalogue::GATEWAY_RESPONSES, |pair, _, _, out| {
+        out.extend(
+            pair.codes
+                .iter()
+                .map(|(code, count)| (Value::Code(code), Number::Int(count))),
+        );
+        out.extend(pair.codes.other.map(|count| (Value::Text(OTHER), Number::Int(count))));
+    }),
+    (catalogue::GATEWAY_REQUESTS, |pair, _, _, out| {
+        out.push(alone(pair.requests))
+    }),
+    (catalogue::GATEWAY_RETRIES, |pair, _, _, out| {
+        out.push(alone(pair.retries))
+    }),
+    (catalogue::GATEWAY_CLIENT_CLOSED, |pair, _, _, out| {
+        out.push(alone(pair.client_closed))
+    }),
+    (catalogue::GATEWAY_SYNTHETIC, |pair, _, _, out| {
+        out.push(alone(pair.synthetic))
+    }),
+    (catalogue::GATEWAY_RATIO, |pair, _, now, out| {
+        out.extend(pair.ratio.at(now).map(|ratio| (NO_LABEL, Number::Float(ratio))));
+    }),
+    (catalogue::GATEWAY_USER_VIEW, |pair, _, _, out| {
+        if &*pair.upstream != OTHER {
+            out.push(alone(u64::from(pair.user_view)));
+        }
+    }),
+];
+
+const NO_LABEL: Value<'static> = Value::Text("");
+
+fn alone(value: u64) -> (Value<'static>, Number) {
+    (NO_LABEL, Number::Int(value))
+}
+
+/// Writes the families of gateway logs but the histogram.
+pub(super) fn encode(tables: &Tables, now_seconds: u64, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let mut samples = Vec::new();
+    for (family, copy) in PAIR_FAMILIES {
+        let mut metric = family.describe(encoder)?;
+        for gateway in &tables.gateways {
+            for (upstream, values) in copied(gateway, *copy, now_seconds, &mut samples) {
+                for (label, number) in values {
+                    let mut labels = vec![
+                        ("gateway", Value::Text(&gateway.name)),
+                        ("upstream", Value::Text(&upstream)),
+                    ];
+                    if let Some(name) = family.labels.get(2) {
+                        labels.push((name, label));
+                    }
+                    sample(&mut metric.encode_family(&labels)?, family, number)?;
+                }
+            }
+        }
+    }
+    attempts(tables, encoder)?;
+    for family in LOG_FAMILIES {
+        readings(tables, encoder, family)?;
+    }
+    Ok(())
+}
+
+/// What a family shows of each upstream of a gateway, copied with one lock.
+fn copied(
+    gateway: &GatewayMetrics,
+    copy: Copy,
+    now: u64,
+    samples: &mut Vec<(Value<'static>, Number)>,
+) -> Vec<(Arc<str>, Vec<(Value<'static>, Number)>)> {
+    let state = gateway.state();
+    let other = std::iter::once(&state.other).filter(|other| !other.is_empty());
+    state
+        .pairs
+        .iter()
+        .chain(other)
+        .map(|pair| {
+            samples.clear();
+            copy(pair, &state.causes, now, samples);
+            (pair.upstream.clone(), samples.clone())
+        })
+        .collect()
+}
+
+fn attempts(tables: &Tables, encoder: &mut DescriptorEncoder) -> fmt::Result {
+    let family = &catalogue::GATEWAY_ATTEMPTS_FAILED;
+    let mut metric = family.describe(encoder)?;
+    for gateway in &tables.gateways {
+        let mut backends: Vec<Backend> = gateway.state().backends.values().cloned().collect();
+        backends.sort_by(|one, other| one.label.cmp(&other.label));
+        for backend in backends {
+            for (cause, count) in backend.failed {
+                let labels = [
+                    ("gateway", Value::Text(&gateway.name)),
+                    ("backend", Value::Text(&backend.label)),
+                    ("cause", Value::Text(cause.label())),
+                ];
+                sample(&mut metric.encode_family(&labels)?, family, Number::Int(count))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A family of logs, and what it shows of one: a further label and a number.
+type LogFamily = (Family, fn(&Reading) -> Vec<(&'static str, Number)>);
+
+const LOG_FAMILIES: &[LogFamily] = &[
+    (catalogue::LOG_UP, |log| vec![("", Number::Int(u64::from(log.up)))]),
+    (catalogue::LOG_LINES, |log| {
+        vec![
+            ("parsed", Number::Int(log.parsed)),
+            ("unparsed", Number::Int(log.unparsed)),
+        ]
+    }),
+    (catalogue::LOG_UNREAD, |log| {
+        log.unread_bytes
+            .map(|bytes| ("", Number::Int(bytes)))
+            .into_iter()
+            .collect()
+    }),
+    (catalogue::LOG_LAST_LINE, |log| {
+        log.last_line.map(|at| ("", Number::Float(at))).into_iter().collect()
+    }),
+    (catalogue::LOG_ROTATIONS, |log| {
+        log.rotations
+            .map(|times| ("", Number::Int(times)))
+            .into_iter()
+            .collect()
+    }),
+];
+
+fn readings(tables: &Tables, encoder: &mut DescriptorEncoder, (family, of): &LogFamily) -> fmt::Result {
+    let mut metric = family.describe(encoder)?;
+    for gateway in &tables.gateways {
+        for (log, reading) in gateway.readings() {
+            for (label, number) in of(&reading) {
+                let mut labels = vec![("gateway", Value::Text(&gateway.name)), ("log", Value::Text(log))];
+                if let Some(name) = family.labels.get(2) {
+                    labels.push((name, Value::Text(label)));
+                }
+                sample(&mut metric.encode_family(&labels)?, family, number)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the histogram of backend times, as [`super::latency`] does.
+pub(super) fn encode_latency(tables: &Tables, page: &mut dyn Write) -> fmt::Result {
+    let family = &catalogue::GATEWAY_LATENCY;
+    write_head(family, page)?;
+    let mut lines = String::new();
+    for gateway in &tables.gateways {
+        let pairs: Vec<(Arc<str>, Histogram)> = {
+            let state = gateway.state();
+            state
+                .pairs
+                .iter()
+                .map(|pair| (pair.upstream.clone(), pair.latency.clone()))
+                .collect()
+        };
+        for (upstream, histogram) in pairs {
+            lines.clear();
+            let labels = ["gateway=\"", &gateway.name, "\",upstream=\"", &upstream, "\""];
+            write_histogram(&mut lines, family, &labels, &histogram, false)?;
+            page.write_str(&lines)?;
+        }
+    }
+    Ok(())
+}
+
+impl super::Metrics {
+    /// Takes over which gateways' logs are read: of each its name, the upstreams behind it with whether users see
+    /// them through it, and the causes its kind can state. Counters of what stays go on.
+    pub fn configure_gateways(&self, gateways: &[(Arc<str>, Vec<(Arc<str>, bool)>, &[Cause])]) {
+        let before = self.tables.load_full();
+        let mut tables: Vec<Arc<GatewayMetrics>> = gateways
+            .iter()
+            .map(|(name, upstreams, causes)| {
+                let old = before.gateways.iter().find(|old| old.name == *name);
+                let new = GatewayMetrics::new(name.clone(), upstreams, causes, old.map(|old| &**old), &self.process);
+                Arc::new(new)
+            })
+            .collect();
+        tables.sort_by(|one, other| one.name.cmp(&other.name));
+        self.tables.store(Arc::new(Tables {
+            upstreams: before.upstreams.clone(),
+            gateways: tables,
+        }));
+    }
+
+    /// The handle of one gateway; `None` where its logs are not read.
+    pub fn gateway(&self, name: &str) -> Option<Arc<GatewayMetrics>> {
+        let tables = self.tables.load();
+        tables.gateways.iter().find(|gateway| &*gateway.name == name).cloned()
+    }
+}
