@@ -323,8 +323,8 @@ fn attempts<'l>(fields: &Fields<'_, 'l>, exchange: &mut Exchange<'l>) {
         let state = State {
             backend,
             status: states.next().unwrap_or_default(),
-            connected: connects.next().map(|value| value != b"-"),
-            head: heads.next().map(|value| value != b"-"),
+            connected: connects.next().map(|value| !text::is_dash(value)),
+            head: heads.next().map(|value| !text::is_dash(value)),
             bytes: bytes.next().and_then(text::integer),
         };
         exchange.attempts.push(Attempt {

@@ -207,8 +207,8 @@ impl<'l> Fields<'_, 'l> {
     /// The value; empty where the line does not say it, `-` included.
     pub fn text(&self, field: Field) -> &'l [u8] {
         match self.raw(field) {
-            None | Some(b"-") => b"",
-            Some(value) => value,
+            Some(value) if !text::is_dash(value) => value,
+            _ => b"",
         }
     }
 

@@ -5,6 +5,12 @@ use std::time::Duration;
 use super::Unit;
 use crate::cause::Cause;
 
+/// Whether a value says that there is none.
+#[inline]
+pub(in crate::gateway) fn is_dash(value: &[u8]) -> bool {
+    value.len() == 1 && value[0] == b'-'
+}
+
 /// A whole number, with or without a sign; `+N` is N. Quotes of JSON are taken off.
 pub(in crate::gateway) fn integer(text: &[u8]) -> Option<i64> {
     let text = unquoted(text);
@@ -116,6 +122,10 @@ pub(in crate::gateway) fn list(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = (!text.is_empty()).then_some(text);
     std::iter::from_fn(move || {
         let all = rest?;
+        // Times and statuses of a single attempt: nothing to look for.
+        if all.len() <= 5 && !all.contains(&b' ') {
+            return rest.take();
+        }
         let end = memchr::memchr2_iter(b',', b' ', all).find_map(|at| match &all[at..] {
             [b',', b' ', ..] => Some((at, at + 2)),
             [b' ', b':', b' ', ..] => Some((at, at + 3)),
@@ -268,6 +278,7 @@ mod tests {
         };
         assert_eq!(items("502, 502 : 200"), ["502", "502", "200"]);
         assert_eq!(items("-"), ["-"]);
+        assert_eq!(items("- : -"), ["-", "-"]);
         assert_eq!(items(""), Vec::<&str>::new());
         assert_eq!(items("unix:/run/a b.sock"), ["unix:/run/a b.sock"]);
     }
