@@ -18,8 +18,8 @@
 //! asks with the prober; *assembly* knows all.
 //! A test reads the sources and holds them to it.
 //!
-//! What is to come has its place: the parsers of gateway logs under `gateway` and a `tail` of files beside `probe`,
-//! paging in `alertmanager`.
+//! `tail` reads the logs of gateways, from files, syslog and shippers, and hands out lines; it knows nothing of what they
+//! say. What is to come has its place: the parsers of gateway logs under `gateway`, paging in `alertmanager`.
 
 // Words.
 pub mod cause;
@@ -53,6 +53,7 @@ pub mod metrics;
 pub mod probe;
 pub mod server;
 pub mod shipped;
+pub mod tail;
 
 // Assembly.
 pub mod cli;

@@ -38,6 +38,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("init", &["init"], &["config", "gateway", "upstream"]),
     ("probe", &["probe"], &["upstream", "observation", "clock", "crypto"]),
+    ("tail", &["tail"], &["clock"]),
     (
         "metrics",
         &["metrics"],
