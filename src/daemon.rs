@@ -22,6 +22,7 @@ use crate::clock;
 use crate::config::{self, Config, Problems};
 use crate::discovery::{self, Means};
 use crate::engine::{CannotProbe, Engine, UpstreamRun};
+use crate::gateway_logs::GatewayLogs;
 use crate::history::{Bounds, History};
 use crate::metrics::{Build, Metrics};
 use crate::on_request;
@@ -120,13 +121,14 @@ pub async fn run(
         discoveries: Discoveries::new(means),
         config,
         engine: engine.clone(),
+        gateway_logs: GatewayLogs::new(metrics.clone(), engine.clone()),
         metrics: metrics.clone(),
         history,
         shown: Arc::default(),
         probe_endpoint: Arc::default(),
         _self_check: None,
     };
-    running.start().map_err(DaemonError::CannotProbe)?;
+    running.start().await.map_err(DaemonError::CannotProbe)?;
 
     let (stopping, is_stopping) = watch::channel(false);
     let (ask_reload, mut asked) = mpsc::channel::<ReloadRequest>(RELOAD_QUEUE);
@@ -158,7 +160,7 @@ pub async fn run(
             Some(()) = reload.recv() => drop(running.reload().await),
             Some(list) = found.recv() => {
                 let more = std::iter::from_fn(|| found.try_recv().ok()).collect::<Vec<_>>();
-                running.discovered(std::iter::once(list).chain(more));
+                running.discovered(std::iter::once(list).chain(more)).await;
             }
             Some(answer) = asked.recv() => drop(answer.send(running.reload().await)),
             _ = &mut rounds => break Err(DaemonError::Ended("scheduler")),
@@ -169,6 +171,7 @@ pub async fn run(
     tell_the_service_manager(NotifyState::Stopping);
     stop_engine.cancel();
     engine.finish(GRACE).await;
+    running.gateway_logs.stop().await;
     stop_server.cancel();
     while servers.join_next().into_future().await.is_some() {}
     info!("stopped");
@@ -190,6 +193,7 @@ struct Running {
     /// As loaded; what is discovered is not in it.
     config: Config,
     engine: Arc<Engine>,
+    gateway_logs: GatewayLogs,
     metrics: Metrics,
     history: Arc<Mutex<History>>,
     shown: Arc<ArcSwap<String>>,
@@ -200,9 +204,10 @@ struct Running {
 
 impl Running {
     /// Takes the first configuration over; sources begin to be asked.
-    fn start(&mut self) -> Result<(), Vec<CannotProbe>> {
+    async fn start(&mut self) -> Result<(), Vec<CannotProbe>> {
         let merged = self.merged(&self.config.clone());
         self.engine.apply(&merged)?;
+        self.gateway_logs.apply(&merged).await;
         self.adopted(&merged);
         self.discoveries.follow(&self.config);
         Ok(())
@@ -216,7 +221,7 @@ impl Running {
     }
 
     /// Sources gave new lists. An upstream that cannot be probed is left out, so that it does not keep others away.
-    fn discovered(&mut self, lists: impl Iterator<Item = discovery::List>) {
+    async fn discovered(&mut self, lists: impl Iterator<Item = discovery::List>) {
         lists.for_each(|list| self.discoveries.take(list, &self.config));
         let mut merged = self.merged(&self.config.clone());
         if let Err(problems) = self.engine.apply(&merged) {
@@ -230,6 +235,7 @@ impl Running {
                 return;
             }
         }
+        self.gateway_logs.apply(&merged).await;
         self.forget_others(&merged);
         info!(upstreams = merged.upstreams.len(), "discovered upstreams taken over");
     }
@@ -251,6 +257,7 @@ impl Running {
                         Err(DaemonError::CannotProbe(problems).to_string())
                     }
                     Ok(()) => {
+                        self.gateway_logs.apply(&merged).await;
                         self.adopted(&merged);
                         self.discoveries.follow(&config);
                         self.config = config;

@@ -59,6 +59,7 @@ pub mod tail;
 pub mod cli;
 pub mod daemon;
 pub mod engine;
+pub mod gateway_logs;
 pub mod offline;
 pub mod on_request;
 pub mod round;

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use crate::cause::Cause;
 use crate::clock;
-use crate::diagnosis::{HopFacts, UpstreamFacts, diagnose};
+use crate::diagnosis::{HopFacts, LogEvidence, UpstreamFacts, diagnose};
 use crate::metrics::UpstreamMetrics;
 use crate::schedule::Key;
 use crate::upstream::Upstream;
@@ -48,6 +48,8 @@ pub struct Standing {
 #[derive(Debug)]
 struct Known {
     facts: UpstreamFacts,
+    /// How many of the hops are probed; they come first.
+    probed: usize,
     present: Arc<Diagnosis>,
     /// Up to when the open incident is counted.
     incident: Option<Instant>,
@@ -70,6 +72,7 @@ impl Standing {
             metrics,
             own_network,
             known: Mutex::new(Known {
+                probed: facts.hops.len(),
                 facts,
                 present: Arc::new(Diagnosis::unknown(clock::now())),
                 incident: None,
@@ -102,10 +105,24 @@ impl Standing {
         self.judge_known(&mut known);
     }
 
+    /// Takes in what a gateway's log says of the upstream's real traffic. A gateway that is not probed, only named by
+    /// routes, is a hop without rounds behind the others.
+    pub fn hear_log(&self, gateway: &Arc<str>, evidence: Option<LogEvidence>) {
+        let mut known = self.known();
+        let hops = &mut known.facts.hops;
+        let place = hops.iter().position(|hop| hop.name == *gateway).unwrap_or_else(|| {
+            hops.push(HopFacts::unknown(gateway.clone(), false));
+            hops.len() - 1
+        });
+        hops[place].log = evidence.map(Box::new);
+        self.judge_known(&mut known);
+    }
+
     /// The other hops, where this one is the only one that fails.
     pub fn others_if_first(&self, hop: Key) -> Vec<Key> {
         let known = self.known();
-        let hops = || (self.first_key..).zip(&known.facts.hops).filter(|(key, _)| *key != hop);
+        let probed = &known.facts.hops[..known.probed];
+        let hops = || (self.first_key..).zip(probed).filter(|(key, _)| *key != hop);
         match hops().any(|(_, facts)| facts.fails()) {
             true => Vec::new(),
             false => hops().map(|(key, _)| key).collect(),
@@ -140,7 +157,7 @@ impl Standing {
     fn count_incident(&self, known: &mut Known, verdict: Verdict) {
         let now = Instant::now();
         let was_fault = known.present.verdict.is_fault();
-        let all_heard = known.facts.hops.iter().all(|hop| hop.complete);
+        let all_heard = known.facts.hops.iter().take(known.probed).all(|hop| hop.complete);
         if let Some(counted) = known.incident.filter(|_| was_fault) {
             self.metrics.incident_lasted(now - counted);
         }

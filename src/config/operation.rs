@@ -14,7 +14,7 @@ pub use super::url::PrivateUrl;
 use crate::upstream::Gateway;
 
 /// A gateway with everything its entry says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GatewaySettings {
     /// What the hops of this gateway refer to.
     pub gateway: Arc<Gateway>,
@@ -30,6 +30,19 @@ pub struct GatewaySettings {
     pub ignore: Ignore,
     /// Which logged requests belong to which upstream; the first match wins.
     pub routes: Vec<Route>,
+}
+
+impl GatewaySettings {
+    /// Some log of it is read.
+    pub fn has_logs(&self) -> bool {
+        self.access_log.is_some() || self.error_log.is_some() || self.syslog.is_some()
+    }
+
+    /// Its requests are read while they happen; objects in a drop folder come minutes later.
+    pub fn reads_requests_live(&self) -> bool {
+        let is_live = |log: &Log| !matches!(log.input, LogInput::Drop(_));
+        self.syslog.is_some() || self.access_log.as_ref().is_some_and(is_live)
+    }
 }
 
 /// One log of a gateway.

@@ -41,7 +41,7 @@ pub struct HopFacts {
     pub evidence: Option<Arc<str>>,
     /// What its log or error page says of the failed requests; nobody fills it yet.
     pub stated: Option<Cause>,
-    /// Real requests of the upstream in this gateway's log; nobody fills it yet.
+    /// Real requests of the upstream in this gateway's log, those of the last moments.
     pub log: Option<Box<LogEvidence>>,
 }
 

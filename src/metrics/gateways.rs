@@ -65,6 +65,7 @@ pub struct Reading {
 
 #[derive(Debug)]
 struct State {
+    /// What the kind can state, sorted.
     causes: Vec<Cause>,
     /// In the order they were given.
     pairs: Vec<Pair>,
@@ -81,7 +82,8 @@ struct Pair {
     user_view: bool,
     requests: u64,
     codes: Codes,
-    failed: Vec<u64>,
+    /// Sorted by cause.
+    failed: Vec<(Cause, u64)>,
     retries: u64,
     client_closed: u64,
     synthetic: u64,
@@ -123,21 +125,15 @@ impl GatewayMetrics {
         old: Option<&GatewayMetrics>,
         process: &Arc<Process>,
     ) -> GatewayMetrics {
-        let mut causes = causes.to_vec();
-        causes.sort_unstable();
-        causes.dedup();
+        let causes = sorted(causes);
         let before = old.map(|old| old.state());
         let pair = |name: &Arc<str>, user_view: bool| {
-            let known = before.as_ref().and_then(|before| {
-                before
-                    .pairs
-                    .iter()
-                    .find(|pair| pair.upstream == *name && pair.failed.len() == causes.len())
-                    .cloned()
-            });
+            let known = before
+                .as_ref()
+                .and_then(|before| before.pairs.iter().find(|pair| pair.upstream == *name).cloned());
             Pair {
                 user_view,
-                ..known.unwrap_or_else(|| Pair::new(name.clone(), causes.len()))
+                ..known.unwrap_or_else(|| Pair::new(name.clone(), &causes))
             }
         };
         let pairs = upstreams
@@ -147,8 +143,8 @@ impl GatewayMetrics {
         let state = State {
             pairs,
             other: match &before {
-                Some(before) if before.causes == causes => before.other.clone(),
-                _ => Pair::new(OTHER.into(), causes.len()),
+                Some(before) => before.other.clone(),
+                None => Pair::new(OTHER.into(), &causes),
             },
             backends: before
                 .as_ref()
@@ -166,6 +162,12 @@ impl GatewayMetrics {
         }
     }
 
+    fn is_of(&self, upstreams: &[(Arc<str>, bool)], causes: &[Cause]) -> bool {
+        let state = self.state();
+        let pairs = state.pairs.iter().map(|pair| (&pair.upstream, pair.user_view));
+        pairs.eq(upstreams.iter().map(|(name, user_view)| (name, *user_view))) && state.causes == sorted(causes)
+    }
+
     /// The gateway's name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
@@ -179,9 +181,7 @@ impl GatewayMetrics {
     /// Counts a request.
     pub fn request(&self, request: &LoggedRequest) {
         let mut state = self.state();
-        let State {
-            causes, pairs, other, ..
-        } = &mut *state;
+        let State { pairs, other, .. } = &mut *state;
         let pair = pairs.get_mut(request.upstream).unwrap_or(other);
         pair.requests += 1;
         if let Some(status) = request.status
@@ -197,17 +197,15 @@ impl GatewayMetrics {
             pair.latency.observe(time);
         }
         if let Some(cause) = request.failed {
-            pair.fail(causes, cause);
+            pair.fail(cause);
         }
     }
 
     /// A request counted before turned out to have failed.
     pub fn failed_after_all(&self, upstream: usize, cause: Cause) {
         let mut state = self.state();
-        let State {
-            causes, pairs, other, ..
-        } = &mut *state;
-        pairs.get_mut(upstream).unwrap_or(other).fail(causes, cause);
+        let State { pairs, other, .. } = &mut *state;
+        pairs.get_mut(upstream).unwrap_or(other).fail(cause);
     }
 
     /// Counts a probe or health check.
@@ -235,14 +233,21 @@ impl GatewayMetrics {
     }
 }
 
+fn sorted(causes: &[Cause]) -> Vec<Cause> {
+    let mut causes = causes.to_vec();
+    causes.sort_unstable();
+    causes.dedup();
+    causes
+}
+
 impl Pair {
-    fn new(upstream: Arc<str>, causes: usize) -> Pair {
+    fn new(upstream: Arc<str>, causes: &[Cause]) -> Pair {
         Pair {
             upstream,
             user_view: false,
             requests: 0,
             codes: Codes::of_logs(),
-            failed: vec![0; causes],
+            failed: causes.iter().map(|cause| (*cause, 0)).collect(),
             retries: 0,
             client_closed: 0,
             synthetic: 0,
@@ -251,11 +256,10 @@ impl Pair {
         }
     }
 
-    fn fail(&mut self, causes: &[Cause], cause: Cause) {
-        match causes.binary_search(&cause) {
-            Ok(at) => self.failed[at] += 1,
-            // Every cause a kind can state is listed with it; a test holds that.
-            Err(_) => debug_assert!(false, "{cause} is no cause of this kind"),
+    fn fail(&mut self, cause: Cause) {
+        match self.failed.binary_search_by_key(&cause, |(known, _)| *known) {
+            Ok(at) => self.failed[at].1 += 1,
+            Err(at) => self.failed.insert(at, (cause, 1)),
         }
     }
 
@@ -304,14 +308,14 @@ impl State {
 }
 
 /// Copies what a family shows of a gateway and an upstream.
-type Copy = fn(&Pair, &[Cause], u64, &mut Vec<(Value<'static>, Number)>);
+type Copy = fn(&Pair, u64, &mut Vec<(Value<'static>, Number)>);
 
 const PAIR_FAMILIES: &[(Family, Copy)] = &[
-    (catalogue::GATEWAY_REQUESTS_FAILED, |pair, causes, _, out| {
-        let counts = causes.iter().zip(&pair.failed);
+    (catalogue::GATEWAY_REQUESTS_FAILED, |pair, _, out| {
+        let counts = pair.failed.iter();
         out.extend(counts.map(|(cause, count)| (Value::Text(cause.label()), Number::Int(*count))));
     }),
-    (catalogue::GATEWAY_RESPONSES, |pair, _, _, out| {
+    (catalogue::GATEWAY_RESPONSES, |pair, _, out| {
         out.extend(
             pair.codes
                 .iter()
@@ -319,22 +323,20 @@ const PAIR_FAMILIES: &[(Family, Copy)] = &[
         );
         out.extend(pair.codes.other.map(|count| (Value::Text(OTHER), Number::Int(count))));
     }),
-    (catalogue::GATEWAY_REQUESTS, |pair, _, _, out| {
+    (catalogue::GATEWAY_REQUESTS, |pair, _, out| {
         out.push(alone(pair.requests))
     }),
-    (catalogue::GATEWAY_RETRIES, |pair, _, _, out| {
-        out.push(alone(pair.retries))
-    }),
-    (catalogue::GATEWAY_CLIENT_CLOSED, |pair, _, _, out| {
+    (catalogue::GATEWAY_RETRIES, |pair, _, out| out.push(alone(pair.retries))),
+    (catalogue::GATEWAY_CLIENT_CLOSED, |pair, _, out| {
         out.push(alone(pair.client_closed))
     }),
-    (catalogue::GATEWAY_SYNTHETIC, |pair, _, _, out| {
+    (catalogue::GATEWAY_SYNTHETIC, |pair, _, out| {
         out.push(alone(pair.synthetic))
     }),
-    (catalogue::GATEWAY_RATIO, |pair, _, now, out| {
+    (catalogue::GATEWAY_RATIO, |pair, now, out| {
         out.extend(pair.ratio.at(now).map(|ratio| (NO_LABEL, Number::Float(ratio))));
     }),
-    (catalogue::GATEWAY_USER_VIEW, |pair, _, _, out| {
+    (catalogue::GATEWAY_USER_VIEW, |pair, _, out| {
         if &*pair.upstream != OTHER {
             out.push(alone(u64::from(pair.user_view)));
         }
@@ -389,7 +391,7 @@ fn copied(
         .chain(other)
         .map(|pair| {
             samples.clear();
-            copy(pair, &state.causes, now, samples);
+            copy(pair, now, samples);
             (pair.upstream.clone(), samples.clone())
         })
         .collect()
@@ -485,13 +487,18 @@ pub(super) fn encode_latency(tables: &Tables, page: &mut dyn Write) -> fmt::Resu
 
 impl super::Metrics {
     /// Takes over which gateways' logs are read: of each its name, the upstreams behind it with whether users see
-    /// them through it, and the causes its kind can state. Counters of what stays go on.
+    /// them through it, and the causes its kind can state. Counters of what stays go on; nobody counts meanwhile into a
+    /// gateway whose upstreams change.
     pub fn configure_gateways(&self, gateways: &[(Arc<str>, Vec<(Arc<str>, bool)>, &[Cause])]) {
         let before = self.tables.load_full();
         let mut tables: Vec<Arc<GatewayMetrics>> = gateways
             .iter()
             .map(|(name, upstreams, causes)| {
                 let old = before.gateways.iter().find(|old| old.name == *name);
+                // Somebody may be counting into it.
+                if let Some(same) = old.filter(|old| old.is_of(upstreams, causes)) {
+                    return Arc::clone(same);
+                }
                 let new = GatewayMetrics::new(name.clone(), upstreams, causes, old.map(|old| &**old), &self.process);
                 Arc::new(new)
             })

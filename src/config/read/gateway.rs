@@ -7,6 +7,7 @@ use crate::config::file::GatewayEntry;
 use crate::config::operation::{Envelope, Ignore, Log, LogInput, ReadFrom, Route, SyslogListener};
 use crate::config::reader::{At, Cursor};
 use crate::config::{number, value};
+use crate::gateway::log::Parser;
 use crate::gateway::{self, Kind};
 use crate::upstream::{LimitKind, Limits, ORIGIN};
 
@@ -16,6 +17,7 @@ const MAX_LIMIT: Duration = Duration::from_secs(7 * 86_400);
 /// One entry of `gateways`.
 pub fn entry(cursor: &Cursor<'_>) -> Option<GatewayEntry> {
     let mut fields = cursor.fields()?;
+    let mut formats = Vec::new();
     let entry = GatewayEntry {
         name: fields.required("name", "edge").and_then(|text| text.parse(name)),
         kind: fields.required("kind", "nginx").and_then(|text| text.parse(kind)),
@@ -24,8 +26,8 @@ pub fn entry(cursor: &Cursor<'_>) -> Option<GatewayEntry> {
             .get("config_file")
             .and_then(|path| path.string())
             .map(|path| cursor.cx().base_dir.join(path.value)),
-        access_log: fields.get("access_log").and_then(|entry| log(&entry)),
-        error_log: fields.get("error_log").and_then(|entry| log(&entry)),
+        access_log: fields.get("access_log").and_then(|entry| log(&entry, &mut formats)),
+        error_log: fields.get("error_log").and_then(|entry| log(&entry, &mut formats)),
         syslog: fields
             .get("syslog")
             .and_then(|text| text.parse(syslog))
@@ -38,7 +40,29 @@ pub fn entry(cursor: &Cursor<'_>) -> Option<GatewayEntry> {
     };
     fields.elsewhere("url", "belongs in an entry of via: { gateway: NAME, url: URL }");
     fields.finish();
+    readable(&entry, &formats, cursor);
     Some(entry)
+}
+
+/// The logs of that kind can be read, in the formats they are said to have.
+fn readable(entry: &GatewayEntry, formats: &[At<String>], cursor: &Cursor<'_>) {
+    let Some(kind) = &entry.kind else { return };
+    let has_logs = entry.access_log.is_some() || entry.error_log.is_some() || entry.syslog.is_some();
+    if has_logs && kind.value.logs.is_none() {
+        let name = kind.value.name;
+        cursor.cx().problem(
+            &kind.place,
+            format!(
+                "logs of kind {name} are not read; leave out its logs, or name the kind of gateway that writes them"
+            ),
+        );
+        return;
+    }
+    for format in formats {
+        if let Err(error) = Parser::new(kind.value, Some(&format.value)) {
+            cursor.cx().problem(&format.place, error.to_string());
+        }
+    }
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -96,7 +120,7 @@ fn limits(cursor: &Cursor<'_>) -> Limits {
 }
 
 /// A path, or a map with exactly one source.
-fn log(cursor: &Cursor<'_>) -> Option<Log> {
+fn log(cursor: &Cursor<'_>, formats: &mut Vec<At<String>>) -> Option<Log> {
     let base = cursor.cx().base_dir;
     if !cursor.is_map() {
         return Some(Log {
@@ -125,10 +149,11 @@ fn log(cursor: &Cursor<'_>) -> Option<Log> {
     if let Some(flag) = fields.get("stdin").and_then(|stdin| stdin.flag()) {
         inputs.extend(flag.value.then_some(Some(LogInput::Stdin)));
     }
-    let format = fields
-        .get("format")
-        .and_then(|text| text.string())
-        .map(|text| text.value);
+    let format = fields.get("format").and_then(|text| text.string()).map(|text| {
+        let format = text.value.clone();
+        formats.push(text);
+        format
+    });
     let envelope = fields.get("envelope").and_then(|word| {
         word.choice(&[
             ("plain", Envelope::Plain),
