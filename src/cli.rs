@@ -157,11 +157,20 @@ enum Format {
 #[derive(Debug, Args)]
 struct CheckArgs {
     /// The files to check.
-    #[arg(value_name = "CONFIG", required = true)]
+    #[arg(value_name = "CONFIG", required_unless_present = "log", conflicts_with = "log")]
     files: Vec<PathBuf>,
     /// Also make one round of everything: results, request rate and number of series.
     #[arg(long)]
     probe: bool,
+    /// A gateway's log instead: which kind and format it is taken for, what its lines say, and what they cannot say.
+    #[arg(long, value_name = "FILE", conflicts_with = "probe")]
+    log: Option<PathBuf>,
+    /// The kind of the gateway that wrote it; guessed without it.
+    #[arg(long, value_name = "KIND", requires = "log")]
+    kind: Option<String>,
+    /// The format of the log, as under access_log in the configuration.
+    #[arg(long, value_name = "FORMAT", requires = "log")]
+    format: Option<String>,
 }
 
 #[derive(Debug, Args)]

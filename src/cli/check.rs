@@ -1,4 +1,7 @@
-//! `badgateway check`: every problem of a configuration at once; with `--probe` one round of everything.
+//! `badgateway check`: every problem of a configuration at once; with `--probe` one round of everything; with `--log`
+//! what a gateway's log says.
+
+mod log;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,6 +18,9 @@ use crate::{build_info, evidence};
 
 /// Checks each file; exit 1 if one has a problem or a probe fails.
 pub fn run(args: &CheckArgs) -> ExitCode {
+    if let Some(file) = &args.log {
+        return log::check(file, args.kind.as_deref(), args.format.as_deref());
+    }
     let style = Style::for_stdout();
     let results: Vec<_> = args.files.iter().map(|file| check(file, args.probe, style)).collect();
     let good = results.iter().all(|good| *good);

@@ -1,6 +1,6 @@
 //! `badgateway logs`: what whole logs of a gateway say, on one screen or as JSON.
 
-mod inputs;
+pub(super) mod inputs;
 mod shown;
 
 use std::process::ExitCode;
