@@ -38,6 +38,46 @@ fn what_each_recording_says() {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// All recordings of a gateway in one log, their lines mixed, their labels and ports changed: what is said of each is the
+/// same as alone. Nothing but what the lines say can tell them apart.
+#[test]
+fn recordings_mixed_and_renamed_say_the_same() {
+    let mut gateways: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
+    for cell in corpus::cells().into_iter().filter(Cell::is_read) {
+        gateways.entry(cell.gateway.clone()).or_default().push(cell);
+    }
+    let mut wrong = Vec::new();
+    for (gateway, cells) in gateways {
+        for source in [Source::Access, Source::Recommended, Source::Error, Source::All] {
+            let mut alone: BTreeMap<Cause, u64> = BTreeMap::new();
+            let (mut access, mut errors) = (Vec::new(), Vec::new());
+            for cell in &cells {
+                if let Some(seen) = read(cell, source) {
+                    seen.attempts
+                        .iter()
+                        .for_each(|(cause, count)| *alone.entry(*cause).or_default() += count);
+                }
+                let (of_access, of_errors) = cell.logs(source);
+                access.extend(of_access.into_iter().map(corpus::renamed));
+                errors.extend(of_errors.into_iter().map(corpus::renamed));
+            }
+            let mixed = corpus::seen(&corpus::analysed(
+                cells[0].kind,
+                &[&corpus::mixed(&access)],
+                &[&corpus::mixed(&errors)],
+            ));
+            if mixed.attempts != alone {
+                wrong.push(format!(
+                    "{gateway} {}: mixed {:?}, alone {alone:?}",
+                    source.name(),
+                    mixed.attempts
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 struct Judged {
     wrong: Vec<String>,
     vague: Option<String>,

@@ -177,6 +177,53 @@ pub fn cells() -> Vec<Cell> {
     cells
 }
 
+/// The same log of other services: labels and ports are different ones, of the same length.
+pub fn renamed(log: &[u8]) -> Vec<u8> {
+    let mut renamed = log.to_vec();
+    // app07 and own07 are labels, 22000 to 23999 ports of origins.
+    let mut at = 0;
+    while at + 5 <= renamed.len() {
+        let here = &mut renamed[at..at + 5];
+        let is_label =
+            (here.starts_with(b"app") || here.starts_with(b"own")) && here[3..].iter().all(u8::is_ascii_digit);
+        let is_port = (here.starts_with(b"22") || here.starts_with(b"23")) && here[2..].iter().all(u8::is_ascii_digit);
+        match () {
+            () if is_label => here[..3].copy_from_slice(b"svc"),
+            () if is_port && at > 0 && matches!(log[at - 1], b':' | b' ' | b'/') => here[0] = b'4',
+            () => {}
+        }
+        at += 1;
+    }
+    renamed
+}
+
+/// The lines of several logs in turn. Lines that belong together, as those of a block, stay together.
+pub fn mixed(logs: &[Vec<u8>]) -> Vec<u8> {
+    let mut blocks: Vec<Vec<Vec<u8>>> = logs.iter().map(|log| blocks(log)).collect();
+    let mut mixed = Vec::new();
+    while blocks.iter().any(|blocks| !blocks.is_empty()) {
+        for log in &mut blocks {
+            if !log.is_empty() {
+                mixed.extend(log.remove(0));
+            }
+        }
+    }
+    mixed
+}
+
+/// A line with those that are indented or begin with `-` behind it.
+fn blocks(log: &[u8]) -> Vec<Vec<u8>> {
+    let mut blocks: Vec<Vec<u8>> = Vec::new();
+    for line in log.split_inclusive(|byte| *byte == b'\n') {
+        let goes_on = line.starts_with(b" ") || line.starts_with(b"-") || line == b"\n";
+        match blocks.last_mut() {
+            Some(block) if goes_on => block.extend(line),
+            _ => blocks.push(line.to_vec()),
+        }
+    }
+    blocks
+}
+
 /// What came of reading.
 #[derive(Clone, Debug)]
 pub struct Seen {

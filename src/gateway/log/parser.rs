@@ -233,3 +233,80 @@ impl Compiled {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Variable;
+    use super::*;
+    use crate::exchange::Outcome;
+    use crate::gateway::KINDS;
+
+    fn read_kinds() -> impl Iterator<Item = (&'static Kind, &'static Logs)> {
+        KINDS.iter().filter_map(|kind| Some((*kind, kind.logs?)))
+    }
+
+    #[test]
+    fn every_kind_reads_its_own_formats() {
+        for (kind, logs) in read_kinds() {
+            assert!(Parser::new(kind, None).is_ok(), "{}", kind.name);
+            for format in logs.formats {
+                assert!(
+                    Parser::new(kind, Some(format.name)).is_ok(),
+                    "{} {}",
+                    kind.name,
+                    format.name
+                );
+            }
+            assert!(!logs.causes.is_empty(), "{}", kind.name);
+            assert!(logs.tells.ends_with('.') && logs.silent.ends_with('.'), "{}", kind.name);
+            let mut names: Vec<&str> = logs.variables.iter().map(|Variable { name, .. }| *name).collect();
+            names.sort_unstable();
+            let all = names.len();
+            names.dedup();
+            assert_eq!(names.len(), all, "{}: a variable stands twice", kind.name);
+        }
+    }
+
+    #[test]
+    fn mistakes_in_formats_are_named() {
+        let nginx = crate::gateway::kind("nginx").unwrap();
+        for (format, at, says) in [
+            ("$remote_addr $request_time", 1, "no variable"),
+            ("$status$upstream_status", 8, "nothing stands between"),
+            ("$status ${", 9, "does not end"),
+        ] {
+            let error = Parser::new(nginx, Some(format)).unwrap_err();
+            assert!(error.at == at && error.message.contains(says), "{format}: {error}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// No line makes a parser fail, or say more than the line holds.
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            text in "[ -~]{0,300}",
+        ) {
+            for (kind, _) in read_kinds() {
+                let mut parser = Parser::new(kind, None).unwrap();
+                for line in [bytes.as_slice(), text.as_bytes()] {
+                    match parser.read(line) {
+                        Some(Line::Exchange(exchange)) => {
+                            prop_assert!(exchange.attempts.len() <= line.len());
+                            prop_assert!(exchange.target.len() <= line.len());
+                            if let Outcome::Failed(reason) = exchange.outcome {
+                                prop_assert!(reason.cause.label().len() > 2);
+                            }
+                        }
+                        Some(Line::Complaint(complaint)) => prop_assert!(complaint.backend.len() <= line.len()),
+                        Some(Line::Other) | None => {}
+                    }
+                }
+            }
+        }
+    }
+}
