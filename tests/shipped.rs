@@ -115,6 +115,25 @@ fn the_readme_lists_every_gateway_kind() {
 }
 
 #[test]
+fn the_readme_says_what_each_log_tells() {
+    let mut table = String::from("| kind | formats known | its logs tell | they cannot tell |\n|---|---|---|---|\n");
+    let mut rows: Vec<(String, &gateway::log::Logs)> = Vec::new();
+    for kind in gateway::KINDS {
+        let Some(logs) = kind.logs else { continue };
+        // Kinds that write the same share a row.
+        match rows.iter_mut().find(|(_, other)| std::ptr::eq(*other, logs)) {
+            Some((names, _)) => *names += &format!(", `{}`", kind.name),
+            None => rows.push((format!("`{}`", kind.name), logs)),
+        }
+    }
+    for (names, logs) in rows {
+        let formats: Vec<_> = logs.formats.iter().map(|format| format.name).collect();
+        let _ = writeln!(table, "| {names} | {} | {} | {} |", formats.join(", "), logs.tells, logs.silent);
+    }
+    check_table("logs", &table);
+}
+
+#[test]
 fn the_example_configuration_loads_unchanged() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/badgateway.yml");
     let config = config::load(&example).unwrap_or_else(|problems| panic!("{problems}"));
