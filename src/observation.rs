@@ -341,7 +341,12 @@ pub struct ChainFacts {
 impl ChainFacts {
     /// The earliest end date in the chain, seconds since the epoch.
     pub fn earliest_expiry(&self) -> Option<i64> {
-        self.certificates.iter().map(|certificate| certificate.not_after).min()
+        self.first_to_end().map(|certificate| certificate.not_after)
+    }
+
+    /// The certificate with that date.
+    pub fn first_to_end(&self) -> Option<&CertificateFacts> {
+        self.certificates.iter().min_by_key(|certificate| certificate.not_after)
     }
 }
 
@@ -360,6 +365,15 @@ pub struct CertificateFacts {
     pub not_after: i64,
     /// Lower-case hexadecimal.
     pub serial: String,
+}
+
+impl CertificateFacts {
+    /// Seconds from its start date to its end date. The dates are the peer's word: one that ends before it begins has
+    /// none.
+    pub fn lifetime_seconds(&self) -> u64 {
+        let lifetime = self.not_after.saturating_sub(self.not_before);
+        u64::try_from(lifetime).unwrap_or(0)
+    }
 }
 
 /// No whole response: what happened, and how far it came.

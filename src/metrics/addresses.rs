@@ -57,11 +57,11 @@ const ADDRESS_FAMILIES: &[(Family, Copy)] = &[
         }));
     }),
     (catalogue::CERTIFICATE_EXPIRY, |place, out| {
-        out.extend(place.certificate_expiry.map(|expiry| Row {
+        out.extend(place.certificate.map(|certificate| Row {
             address: Arc::clone(&place.text),
             path: None,
             word: None,
-            value: Number::Float(expiry as f64),
+            value: Number::Float(certificate.expiry as f64),
         }));
     }),
     (catalogue::CERTIFICATE_PROBLEM, |place, out| {

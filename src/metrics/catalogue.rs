@@ -161,6 +161,8 @@ families! {
         "The labels configured for an upstream.";
     OBJECTIVE "badgateway_objective_ratio" Gauge None ["upstream"]
         "Share of good requests that is promised, 0 to 1.";
+    INTERVAL "badgateway_round_interval_seconds" Gauge Seconds ["upstream"]
+        "Time from one round of a hop to the next, in seconds.";
     SPIKE_RATIO "badgateway_spike_ratio" Gauge None ["upstream"]
         "Share of failed requests from which traffic counts as failing, 0 to 1.";
     SPIKE_MINIMUM "badgateway_spike_minimum_requests" Gauge None ["upstream"]
@@ -225,6 +227,8 @@ families! {
         "Distinct addresses of the last answer.";
     DNS_CHANGES "badgateway_dns_changes_total" Counter None ["upstream" "hop"]
         "Rounds whose set of addresses differed from that of the round before.";
+    CERTIFICATE_LIFETIME "badgateway_tls_certificate_lifetime_seconds" Gauge Seconds ["upstream" "hop"]
+        "From start date to end date of the hop's certificate that ends first, in seconds.";
     TLS_INFO "badgateway_tls_info" Info None ["upstream" "hop" "version" "cipher"]
         "TLS version and cipher suite of the last finished handshake.";
 

@@ -150,6 +150,11 @@ const HOP_FAMILIES: &[(Family, Copy)] = &[
     (catalogue::DNS_CHANGES, |state, _, out| {
         out.extend(state.shape.resolves.then_some(alone(state.dns_changes)));
     }),
+    (catalogue::CERTIFICATE_LIFETIME, |state, _, out| {
+        let certificates = state.places.iter().filter_map(|place| place.certificate);
+        let first_to_end = certificates.min_by_key(|certificate| certificate.expiry);
+        out.extend(first_to_end.map(|certificate| alone(certificate.lifetime_seconds)));
+    }),
 ];
 
 const NO_LABEL: Value<'static> = Value::Text("");

@@ -60,9 +60,16 @@ pub(super) struct Place {
     pub(super) text: Arc<str>,
     /// The last confirmed result of each path.
     pub(super) paths: Vec<(Arc<str>, Confirmed)>,
-    /// Seconds since the epoch.
-    pub(super) certificate_expiry: Option<i64>,
+    pub(super) certificate: Option<Validity>,
     pub(super) certificate_problem: Option<CertificateProblem>,
+}
+
+/// How long the certificate is valid that ends first in a chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Validity {
+    /// Seconds since the epoch.
+    pub(super) expiry: i64,
+    pub(super) lifetime_seconds: u64,
 }
 
 impl State {
@@ -199,14 +206,17 @@ impl State {
         if let (Some(version), Some(cipher)) = (facts.version, facts.cipher) {
             self.tls_session = Some((version, cipher));
         }
-        let Some(expiry) = facts.chain.earliest_expiry() else {
+        let Some(certificate) = facts.chain.first_to_end() else {
             return true;
         };
         let refused = matches!(seen.end, End::Tls(TlsFault::Certificate(_)));
         let Some(place) = self.place(Some(&seen.address)) else {
             return false;
         };
-        place.certificate_expiry = Some(expiry);
+        place.certificate = Some(Validity {
+            expiry: certificate.not_after,
+            lifetime_seconds: certificate.lifetime_seconds(),
+        });
         place.certificate_problem = facts.problem.filter(|_| !refused);
         true
     }
@@ -281,7 +291,7 @@ impl Place {
             address: address.cloned(),
             text: address.map(ToString::to_string).unwrap_or_default().into(),
             paths: Vec::new(),
-            certificate_expiry: None,
+            certificate: None,
             certificate_problem: None,
         }
     }

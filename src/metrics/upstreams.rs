@@ -20,6 +20,11 @@ pub(super) const UPSTREAM_FAMILIES: &[fn(&Tables, &mut DescriptorEncoder) -> fmt
         })
     },
     |tables, encoder| {
+        gauge(tables, encoder, &catalogue::INTERVAL, |upstream| {
+            Some(Number::Float(upstream.interval.as_secs_f64()))
+        })
+    },
+    |tables, encoder| {
         gauge(tables, encoder, &catalogue::SPIKE_RATIO, |upstream| {
             Some(Number::Float(upstream.spike.ratio))
         })

@@ -193,6 +193,14 @@ const SHOWN: &[&str] = &[
 ];
 
 #[test]
+fn rules_learn_how_often_rounds_come() {
+    assert_eq!(
+        samples(&small())["round_interval_seconds{upstream=\"checkout\"}"],
+        "15.0"
+    );
+}
+
+#[test]
 fn openmetrics_text_is_exact() {
     let page = page(&small(), Format::OpenMetrics);
     assert!(page.ends_with("\n# EOF\n"));

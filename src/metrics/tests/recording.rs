@@ -335,6 +335,7 @@ fn certificates_are_those_of_the_address() {
         value(&metrics, "tls_certificate_expiry_timestamp_seconds", place),
         "1900000000.0"
     );
+    assert_eq!(value(&metrics, "tls_certificate_lifetime_seconds", ""), "1900000000");
     assert_eq!(
         value(
             &metrics,
