@@ -136,11 +136,13 @@ fn each_fires_and_stays_silent_and_resolves() {
     files.retain(|file| file.ends_with(".yml"));
     files.sort();
     assert!(!files.is_empty());
-    // The day takes as long as all the others.
+    // One core is not enough for all of them to be quick.
     std::thread::scope(|scope| {
-        for (one, files) in [(true, &files), (false, &files)] {
-            let share = files.iter().filter(move |file| file.contains("healthy") == one);
-            let arguments: Vec<&str> = ["test", "rules"].into_iter().chain(share.map(String::as_str)).collect();
+        for half in files.chunks(files.len().div_ceil(2)) {
+            let arguments: Vec<&str> = ["test", "rules"]
+                .into_iter()
+                .chain(half.iter().map(String::as_str))
+                .collect();
             scope.spawn(move || promtool(&arguments));
         }
     });

@@ -1,7 +1,7 @@
 //! Doors in front of peers: open they lead to one that is well, broken they do what a fault does.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,12 +34,15 @@ impl Door {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = free.local_addr().expect("bound");
         drop(free);
+        Door::at(address, well, how)
+    }
+
+    /// As [`Door::new`], at this address.
+    pub fn at(address: SocketAddr, well: SocketAddr, how: Broken) -> Door {
         // Bound to a number, the port stays ours also while nobody listens.
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_reuse_address(true).expect("an option");
-        socket
-            .bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, address.port()).into())
-            .expect("the port again");
+        socket.bind(&address.into()).expect("the port");
         socket.listen(1).expect("listens");
         let listener = TcpListener::from(socket);
         let state = Arc::new((Mutex::new(false), Condvar::new()));

@@ -21,14 +21,24 @@ const USERS: &[&str] = &[
     "BadGatewaySlowBurn",
 ];
 
+/// Which configuration is loaded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum When {
+    Before,
+    During,
+    After,
+}
+
 /// One upstream and its fault.
 pub struct Scenario {
     pub name: &'static str,
     /// Every alert that fires in the end of the fault.
     pub alerts: Vec<&'static str>,
-    /// Users feel it.
-    pub users: bool,
+    /// Rounds of what users reach fail, and so a budget burns.
+    pub burns: bool,
     upstream: Value,
+    /// What an operator changes when the fault begins.
+    mistake: Option<Value>,
     /// What an operator changes in the end, where the program remembers for longer than a recording lasts.
     repair: Option<Value>,
     blips: bool,
@@ -37,13 +47,19 @@ pub struct Scenario {
 
 impl Scenario {
     /// As it stands in the configuration.
-    pub fn upstream(&self, repaired: bool) -> Value {
+    pub fn upstream(&self, when: When) -> Value {
         let mut upstream = self.upstream.clone();
         upstream["name"] = json!(self.name);
-        if let Some(repair) = self.repair.as_ref().filter(|_| repaired) {
-            for (key, value) in repair.as_object().expect("a map") {
-                upstream[key] = value.clone();
-            }
+        let changes = match when {
+            When::Before => None,
+            When::During => self.mistake.as_ref(),
+            When::After => self.repair.as_ref(),
+        };
+        for (key, value) in changes
+            .into_iter()
+            .flat_map(|changes| changes.as_object().expect("a map"))
+        {
+            upstream[key] = value.clone();
         }
         upstream
     }
@@ -56,8 +72,8 @@ impl Scenario {
 
 /// What scenarios share.
 pub struct Stage {
-    pki: Pki,
-    good: std::net::SocketAddr,
+    pub pki: Pki,
+    pub good: std::net::SocketAddr,
 }
 
 impl Stage {
@@ -80,8 +96,9 @@ fn scenario(
     Scenario {
         name,
         alerts,
-        users,
+        burns: users,
         upstream,
+        mistake: None,
         repair: None,
         blips: true,
         set: Box::new(set),
@@ -147,16 +164,21 @@ fn late(millis: u64) -> Behaviour {
     })
 }
 
+/// An upstream that comes to have a certificate that ends in so many days, of so many that it lives. Nobody has seen another
+/// one before, as after a fresh installation.
+fn certificate(name: &'static str, alerts: &[&'static str], stage: &Stage, days_left: i64, days: i64) -> Scenario {
+    let secure = Tls::new(stage.pki.server_until(days_left, days)).serve(answers(OK));
+    let upstream = json!({ "origin": format!("http://{}/", stage.good) });
+    let mut scenario = scenario(name, false, alerts, upstream, |_| {});
+    scenario.mistake = Some(json!({ "origin": {
+        "url": format!("https://{secure}/"), "server_name": NAME, "tls": { "ca_file": stage.pki.ca_file() },
+    } }));
+    scenario
+}
+
 /// Everything that is recorded.
 pub fn all(stage: &Stage) -> Vec<Scenario> {
     let mut all = vec![
-        scenario(
-            "healthy",
-            false,
-            &[],
-            json!({ "origin": format!("http://{}/", stage.good) }),
-            |_| {},
-        ),
         origin("refused", &["BadGatewayUpstreamConnectRefused"], stage, Broken::Refuses),
         origin("dropped", &["BadGatewayUpstreamConnectTimeout"], stage, Broken::Drops),
         named(
@@ -258,6 +280,14 @@ pub fn all(stage: &Stage) -> Vec<Scenario> {
             move |broken| door.set(broken),
         )
     });
+    all.push(certificate(
+        "certificate_expires_soon",
+        &["BadGatewayCertificateExpiresSoon"],
+        stage,
+        10,
+        90,
+    ));
+    all.push(certificate("certificate_short_lived", &[], stage, 10, 14));
     all.push({
         let tls = |flaw| Tls::new(stage.pki.server(flaw)).serve(answers(OK));
         let door = Door::new(tls(Flaw::None), Broken::LeadsTo(tls(Flaw::SelfSigned)));
@@ -289,6 +319,46 @@ pub fn all(stage: &Stage) -> Vec<Scenario> {
             upstream,
             move |broken| door.set(broken),
         )
+    });
+    all.push({
+        // Half of a gateway refuses: users feel it, though no round fails wholly.
+        let port = stage.good.port();
+        let door = Door::at(([127, 0, 0, 2], port).into(), stage.good, Broken::Refuses);
+        let resolver = dns::serve(|question| vec![question.addresses(&["127.0.0.1", "127.0.0.2"]).bytes()]);
+        let upstream = json!({
+            "origin": format!("http://{}/", stage.good),
+            "via": [{ "gateway": "edge", "url": format!("http://edge.peer.test:{port}/"), "addresses": "all",
+                      "resolvers": [resolver.to_string()], "family": "ipv4" }],
+        });
+        scenario(
+            "gateway_partial",
+            false,
+            &[
+                "BadGatewayUpstreamDown",
+                "BadGatewayUnreachable",
+                "BadGatewayUpstreamPartlyDown",
+                "BadGatewayRedundancyLost",
+            ],
+            upstream,
+            move |broken| door.set(broken),
+        )
+    });
+    all.push({
+        // The origin is moved to where we are not let in, and users are served from there.
+        let closed = Door::new(stage.good, Broken::Refuses);
+        closed.set(true);
+        let open = format!("http://{}/", stage.good);
+        let mut scenario = scenario(
+            "unverified",
+            false,
+            &["BadGatewayUpstreamBlocksProbes", "BadGatewayUpstreamConnectRefused"],
+            json!({ "origin": open, "via": [{ "gateway": "edge", "url": open }] }),
+            |_| {},
+        );
+        scenario.mistake = Some(json!({ "origin": format!("http://{}/", closed.address) }));
+        // It stays closed for as long as this is kept.
+        scenario.set = Box::new(move |_| closed.set(true));
+        scenario
     });
     all.push({
         let door = Door::new(stage.good, Broken::LeadsTo(serve(late(450))));

@@ -12,6 +12,7 @@ pub mod dns;
 pub mod http;
 pub mod metrics;
 pub mod netns;
+pub mod notation;
 pub mod ocsp;
 pub mod peers;
 pub mod pki;

@@ -1,6 +1,7 @@
 //! Certificates: a root that the daemon is told to trust, an intermediate, servers with one flaw each, clients.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SerialNumber,
@@ -97,6 +98,16 @@ impl Pki {
             Flaw::ExpiredIntermediate => Authority::below(&self.root, "Test Expired Intermediate", 2024).sign(params),
             _ => self.intermediate.sign(params),
         }
+    }
+
+    /// A server's identity without a flaw that ends in so many days, of so many that it lives.
+    pub fn server_until(&self, days_left: i64, days: i64) -> Identity {
+        let now = badgateway::clock::seconds(badgateway::clock::now()) as i64;
+        let date = |day: i64| date_time_ymd(1970, 1, 1) + Duration::from_secs((now + day * 86_400) as u64);
+        let mut params = leaf(NAME);
+        params.not_before = date(days_left - days);
+        params.not_after = date(days_left);
+        self.intermediate.sign(params)
     }
 
     /// A client's certificate and key as files: signed by the root, or by an authority no peer accepts.
