@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use badgateway::finding::{AddressCounts, Confirmed, Finding, Outcome, Purpose, RoundSummary, Seen};
+use badgateway::finding::{AddressCounts, Confirmed, Finding, Outcome, Purpose, Recognised, RoundSummary, Seen};
 use badgateway::metrics::{Build, Format, Metrics};
 use badgateway::observation::{Address, End, Head, Observation, Response, Timings, TraceId};
 use badgateway::upstream::*;
@@ -204,6 +204,7 @@ fn finding(upstream: &Arc<Upstream>, outcome: Outcome) -> Finding {
         address: Some(address()),
         path: Some("/healthz".into()),
         outcome,
+        recognised: Recognised::default(),
         seen: Seen::Probe(Box::new(observation)),
     }
 }

@@ -5,6 +5,7 @@
 use std::time::SystemTime;
 
 use badgateway::classify::classify;
+use badgateway::fingerprint::recognise;
 use badgateway::observation::{Address, End, Head, Observation, Response, Timings, TraceId};
 use badgateway::probe::http::body::Chunked;
 use badgateway::probe::http::head;
@@ -39,8 +40,16 @@ fn decode_chunks(bencher: Bencher, bytes: usize) {
     });
 }
 
-#[divan::bench]
-fn judge(bencher: Bencher) {
+/// A healthy answer, one of 4 KiB that looks like an error page until it is read, and an error of an application, which
+/// every kind of gateway is asked about.
+#[divan::bench(args = ["ok", "looks like a page", "error"])]
+fn judge(bencher: Bencher, answer: &str) {
+    let (status, body) = match answer {
+        "ok" => (200, "ok".to_owned()),
+        "error" => (500, "<html><body><p>It failed.</p>".repeat(140)),
+        _ => (200, format!("<html>{}502</html>", "<p>all is well</p>".repeat(220))),
+    };
+    let (head, _) = head::parse(HEAD, false, SystemTime::UNIX_EPOCH).expect("it is valid");
     let seen = Observation {
         trace: TraceId(1),
         at: SystemTime::UNIX_EPOCH,
@@ -50,17 +59,17 @@ fn judge(bencher: Bencher) {
         tls: None,
         redirected: Vec::new(),
         end: End::Response(Box::new(Response {
-            head: Head {
-                status: 200,
-                ..Head::default()
-            },
-            body_bytes: 0,
+            head: Head { status, ..head },
+            body_bytes: body.len() as u64,
             body_complete: true,
-            body: bytes::Bytes::new(),
+            body: body.into(),
         })),
     };
     let expect = Expectation::default();
-    bencher.bench(|| classify(black_box(&seen), black_box(&expect)));
+    bencher.bench(|| {
+        let recognised = recognise(black_box(&seen), &["nginx"]);
+        classify(black_box(&seen), &recognised, black_box(&expect))
+    });
 }
 
 #[divan::bench]

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use crate::cause::Cause;
-use crate::finding::Outcome;
+use crate::finding::{Outcome, Recognised, Told};
 use crate::observation::{
     CertificateProblem, ConnectFault, DnsFault, End, HttpFault, Observation, Resolution, Response, TlsFault,
 };
@@ -15,10 +15,13 @@ use crate::upstream::{BodyRule, Expectation, Scheme};
 ///
 /// 1. What our own side prevented is aborted or skipped, and says nothing of the peer.
 /// 2. A probe that stopped before a whole response has the cause of the place where it stopped.
-/// 3. A status of the 5xx class has its own cause, unless `expect.status` allows it.
-/// 4. Any other status that is not allowed is `unexpected_status`.
-/// 5. A body that breaks its rule is `content_mismatch`.
-pub fn classify(seen: &Observation, expect: &Expectation) -> Outcome {
+/// 3. A page by which a gateway says that it got no answer of the next hop is `disguised_bad_gateway` under any number but
+///    502 and 504; under 504 only where it proves that nothing was waited for. Allowing the number it hides under allows
+///    nothing: whoever wants such an answer allows 502 in `expect.status`.
+/// 4. A status of the 5xx class has its own cause, unless `expect.status` allows it.
+/// 5. Any other status that is not allowed is `unexpected_status`.
+/// 6. A body that breaks its rule is `content_mismatch`.
+pub fn classify(seen: &Observation, recognised: &Recognised, expect: &Expectation) -> Outcome {
     match &seen.end {
         End::Own(limit) => Outcome::Aborted(*limit),
         End::NoRoute => Outcome::Skipped,
@@ -27,7 +30,7 @@ pub fn classify(seen: &Observation, expect: &Expectation) -> Outcome {
         End::Tls(fault) => Outcome::Failure(tls(fault)),
         End::Http(failure) => Outcome::Failure(http(&failure.fault)),
         End::Redirect { .. } => Outcome::Failure(Cause::UnexpectedStatus),
-        End::Response(response) => match response_cause(response, expect) {
+        End::Response(response) => match response_cause(response, recognised, expect) {
             None => Outcome::Success,
             Some(cause) => Outcome::Failure(cause),
         },
@@ -104,9 +107,21 @@ fn http(fault: &HttpFault) -> Cause {
     }
 }
 
-fn response_cause(response: &Response, expect: &Expectation) -> Option<Cause> {
+fn is_disguised(status: u16, told: Option<Told>) -> bool {
+    match status {
+        502 => false,
+        504 => told == Some(Told::BadGateway),
+        _ => told.is_some(),
+    }
+}
+
+fn response_cause(response: &Response, recognised: &Recognised, expect: &Expectation) -> Option<Cause> {
     let status = response.head.status;
-    if !expect.allows_status(status) {
+    let disguised = is_disguised(status, recognised.told);
+    if disguised && !expect.allows_status(502) {
+        return Some(Cause::DisguisedBadGateway);
+    }
+    if !disguised && !expect.allows_status(status) {
         return Some(match status {
             502 => Cause::BadGateway,
             503 => Cause::ServiceUnavailable,
@@ -150,7 +165,7 @@ mod tests {
             redirected: Vec::new(),
             end,
         };
-        classify(&seen, expect)
+        classify(&seen, &Recognised::default(), expect)
     }
 
     fn check(scheme: Scheme, end: End, expected: &str) {

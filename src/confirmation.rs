@@ -214,6 +214,12 @@ impl Status {
         }
     }
 
+    /// True while this place is confirmed failing.
+    pub fn is_believed_failing(&self, place: &Place) -> bool {
+        let entry = self.places.get(place);
+        entry.is_some_and(|entry| matches!(entry.believed, Some(Confirmed::Failing(_))))
+    }
+
     /// True while some place is confirmed failing.
     pub fn is_failing(&self) -> bool {
         self.places

@@ -2,7 +2,7 @@
 //!
 //! Only what says something of the hop: no query, no cookie, no body beyond its first printable bytes.
 
-use crate::finding::{Finding, Seen};
+use crate::finding::{Finding, Recognised, Seen, Told};
 use crate::observation::{
     ConnectFault, End, Head, HttpFailure, HttpFault, Observation, RedirectFault, Resolution, TlsFacts, TlsFault,
 };
@@ -14,7 +14,7 @@ const MAX_FOREIGN: usize = 80;
 pub fn of_finding(finding: &Finding) -> String {
     match &finding.seen {
         Seen::Resolution(resolution) => of_resolution(resolution),
-        Seen::Probe(observation) => of_observation(observation),
+        Seen::Probe(observation) => of_probe(observation, &finding.recognised),
         Seen::Nothing => finding.outcome.to_string(),
     }
 }
@@ -42,6 +42,41 @@ pub fn of_resolution(seen: &Resolution) -> String {
             )
         }
     }
+}
+
+/// The facts of a probe, with what the answer says of the layers it came through: `status 503, 98 bytes; written by envoy
+/// behind cloudflare, states connect_refused`.
+pub fn of_probe(seen: &Observation, recognised: &Recognised) -> String {
+    let facts = of_observation(seen);
+    match layers(recognised) {
+        layers if layers.is_empty() => facts,
+        layers => format!("{facts}; {layers}"),
+    }
+}
+
+fn layers(recognised: &Recognised) -> String {
+    let behind = recognised
+        .behind
+        .map(|last| format!(" behind {last}"))
+        .unwrap_or_default();
+    let writer = recognised.writer.map(|writer| format!("written by {writer}{behind}"));
+    let told = recognised
+        .told
+        .filter(|_| recognised.writer.is_none())
+        .map(|told| match told {
+            Told::BadGateway => "a page of a bad gateway".to_owned(),
+            Told::GatewayTimeout => "a page of a gateway timeout".to_owned(),
+        });
+    let words: Vec<_> = recognised.candidates.iter().map(|cause| cause.label()).collect();
+    let stated = match (recognised.stated, words.as_slice()) {
+        (None, []) => None,
+        (None, candidates) => Some(format!("may be {}", candidates.join(" or "))),
+        (Some(cause), []) => Some(format!("states {cause}")),
+        (Some(cause), candidates) => Some(format!("states {cause}: {}", candidates.join(" or "))),
+    };
+    let cached = recognised.cached_by.map(|header| format!("from a cache ({header})"));
+    let parts: Vec<_> = [writer, told, stated, cached].into_iter().flatten().collect();
+    parts.join(", ")
 }
 
 /// The facts of a probe.

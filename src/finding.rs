@@ -67,6 +67,32 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What the page of a gateway tells of the next hop, whatever number it stands under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// No valid response came from there.
+    BadGateway,
+    /// None came in time.
+    GatewayTimeout,
+}
+
+/// What an answer says of the layers it came through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Recognised {
+    /// The product that wrote the page; `None` where nothing tells.
+    pub writer: Option<&'static str>,
+    /// Another product that passed the page on, by its headers the outermost.
+    pub behind: Option<&'static str>,
+    /// What the page tells of the hop behind its writer.
+    pub told: Option<Told>,
+    /// Why, where the page says so: a cause, or the phase alone.
+    pub stated: Option<Cause>,
+    /// What it may be; empty where the page says it exactly or not at all.
+    pub candidates: &'static [Cause],
+    /// The header that shows that the answer came from a cache.
+    pub cached_by: Option<&'static str>,
+}
+
 /// What a finding was judged from.
 #[derive(Clone, Debug)]
 pub enum Seen {
@@ -95,6 +121,8 @@ pub struct Finding {
     pub path: Option<Arc<str>>,
     /// The judgement.
     pub outcome: Outcome,
+    /// What the answer says of the layers it came through.
+    pub recognised: Recognised,
     /// The facts behind it.
     pub seen: Seen,
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::upstream::Limits;
 
+pub mod page;
+
 mod akamai;
 mod apache;
 mod aws_alb;
@@ -79,6 +81,8 @@ pub struct Kind {
     pub verifies_origin_certificate: bool,
     /// What its logs look like and mean; `None` where it writes none that can be read.
     pub logs: Option<&'static log::Logs>,
+    /// How its error page is recognised; `None` where the kind's own file says why it cannot be told.
+    pub page: Option<page::Page>,
 }
 
 impl PartialEq for Kind {

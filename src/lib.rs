@@ -34,6 +34,7 @@ pub mod classify;
 pub mod confirmation;
 pub mod diagnosis;
 pub mod evidence;
+pub mod fingerprint;
 pub mod gateway;
 pub mod history;
 pub mod pace;

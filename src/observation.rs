@@ -428,6 +428,8 @@ pub enum RedirectFault {
 pub struct Head {
     /// The status code.
     pub status: u16,
+    /// The reason phrase of a 5xx where it has at most 64 bytes; empty for other statuses and over HTTP/2, which has none.
+    pub reason: String,
     /// The version it was sent in: `1.0`, `1.1` or `2`.
     pub version: &'static str,
     /// Bytes from the first of the status line to the empty line; for HTTP/2 what HTTP/1.1 would have needed.
@@ -461,6 +463,6 @@ pub struct Response {
     pub body_bytes: u64,
     /// False where reading stopped at `max_body`.
     pub body_complete: bool,
-    /// The body as far as kept: up to `max_body` where a rule asks for it, else the first 512 bytes.
+    /// The body as far as kept: up to `max_body` where a rule asks for it, else the first 4096 bytes.
     pub body: Bytes,
 }

@@ -21,6 +21,7 @@ use crate::config::operation::ProbeEndpoint as Settings;
 use crate::config::{Config, ModuleError, Modules};
 use crate::evidence;
 use crate::finding::Outcome;
+use crate::fingerprint::recognise;
 use crate::metrics::Metrics;
 use crate::observation::{Address, Observation, Resolution};
 use crate::probe::{Prepared, Prober};
@@ -141,8 +142,9 @@ impl OnRequest {
                 .prober
                 .probe_watched(&prepared, &target.requests[0], &address, witness)
                 .await;
-            outcome = classify(&observation, &target.expect);
-            witness.say(evidence::of_observation(&observation));
+            let recognised = recognise(&observation, &[]);
+            outcome = classify(&observation, &recognised, &target.expect);
+            witness.say(evidence::of_probe(&observation, &recognised));
             seen = Some(observation);
             if outcome != Outcome::Skipped {
                 break;

@@ -24,7 +24,8 @@ use crate::classify::{classify, classify_resolution, unexpected};
 use crate::clock;
 use crate::confirmation::{Attempt, Change, Place};
 use crate::evidence;
-use crate::finding::{AddressCounts, Finding, Outcome, Purpose, RoundSummary, Seen};
+use crate::finding::{AddressCounts, Finding, Outcome, Purpose, Recognised, RoundSummary, Seen};
+use crate::fingerprint::recognise;
 use crate::history::{History, Record};
 use crate::metrics::{HopMetrics, Metrics};
 use crate::observation::{Address, Observation, OwnLimit, Resolution};
@@ -83,6 +84,7 @@ pub struct HopRun {
     /// The hop.
     pub hop: Arc<Hop>,
     targets: Vec<Prepared>,
+    kinds: Vec<&'static str>,
     metrics: Arc<HopMetrics>,
     pace: Arc<Mutex<Pace>>,
     standing: Arc<Standing>,
@@ -114,6 +116,7 @@ impl HopRun {
     ) -> Self {
         HopRun {
             key,
+            kinds: upstream.kinds_from(&hop.name),
             upstream,
             hop,
             targets,
@@ -302,9 +305,11 @@ impl HopRun {
     }
 
     fn judge(&self, work: &Work, request: &Request, purpose: Purpose, seen: Observation) -> (Place, Finding) {
-        let outcome = classify(&seen, &self.targets[work.target].target.expect);
+        let recognised = recognise(&seen, &self.kinds);
+        let outcome = classify(&seen, &recognised, &self.targets[work.target].target.expect);
         let (address, seen) = (Some(work.address.clone()), Seen::Probe(Box::new(seen)));
-        self.finding(work.target, address, Some(request), purpose, outcome, seen)
+        let (place, finding) = self.finding(work.target, address, Some(request), purpose, outcome, seen);
+        (place, Finding { recognised, ..finding })
     }
 
     fn finding(
@@ -333,6 +338,7 @@ impl HopRun {
             address,
             path,
             outcome,
+            recognised: Recognised::default(),
             seen,
         };
         (place, finding)
@@ -387,6 +393,7 @@ impl HopRun {
         for place in &plan.gone {
             self.metrics.forget(place.address.as_ref(), &place.path);
         }
+        state.recognise(&findings);
         let began = self.apply(&mut state, &plan.changes, &findings, now);
         let stale = state.stale_addresses(&self.targets, resolutions, now);
         let summary = self.summarise(&state, resolutions, &attempts, changed && self.hop.resolves());
@@ -512,14 +519,19 @@ impl Drop for Running<'_> {
 /// rounds; after `Retry-After` none before.
 fn attempt(place: &Place, finding: &Finding, now: Instant) -> Attempt {
     let head = finding.observation().and_then(Observation::head);
-    let patient =
-        finding.outcome.cause().is_some_and(Cause::asks_for_patience) || head.is_some_and(|head| head.status == 429);
+    let patient = finding.outcome.cause().is_some_and(Cause::asks_for_patience)
+        || head.is_some_and(|head| asks_for_patience(head.status));
     let wait = head.and_then(|head| head.retry_after).unwrap_or_default();
     Attempt {
         place: place.clone(),
         outcome: finding.outcome,
         recheck_from: (!patient).then(|| now + wait),
     }
+}
+
+/// Whatever page comes with it.
+fn asks_for_patience(status: u16) -> bool {
+    matches!(status, 429 | 503 | 504)
 }
 
 /// The addresses of a target that may be probed.

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use crate::classify::{classify, classify_resolution};
 use crate::evidence;
 use crate::finding::Outcome;
+use crate::fingerprint::recognise;
 use crate::observation::Address;
 use crate::probe::{Prepared, Prober};
 use crate::upstream::Host;
@@ -73,7 +74,7 @@ async fn ask(prober: &Prober, prepared: &Prepared) -> Answer {
     };
     for address in &addresses {
         let seen = prober.probe(prepared, &target.requests[0], address).await;
-        match classify(&seen, &target.expect) {
+        match classify(&seen, &recognise(&seen, &[]), &target.expect) {
             Outcome::Success => return Answer::Good,
             Outcome::Aborted(_) => return Answer::Open,
             Outcome::Failure(_) | Outcome::Skipped => answer = Answer::None(evidence::of_observation(&seen)),

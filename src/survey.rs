@@ -14,7 +14,8 @@ use crate::cause::Cause;
 use crate::classify::{classify, classify_resolution, unexpected};
 use crate::clock;
 use crate::diagnosis::{FailingAddress, HopFacts, UpstreamFacts, diagnose};
-use crate::finding::Outcome;
+use crate::finding::{Outcome, Recognised};
+use crate::fingerprint::recognise;
 use crate::observation::{Address, Observation, Resolution};
 use crate::pace::Pace;
 use crate::probe::tls::PolicyError;
@@ -55,6 +56,8 @@ pub struct ProbeReport {
     pub path: Arc<str>,
     /// What it saw.
     pub seen: Observation,
+    /// What the answer says of the layers it came through.
+    pub recognised: Recognised,
     /// How that is judged.
     pub outcome: Outcome,
 }
@@ -84,6 +87,9 @@ impl HopReport {
             target.add_to(&mut facts);
         }
         facts.ever_succeeded = facts.healthy > 0;
+        let failed = self.targets.iter().flat_map(|target| &target.probes);
+        let failed = failed.filter(|probe| probe.outcome.cause().is_some());
+        facts.state(failed.filter_map(|probe| probe.recognised.stated));
         facts
     }
 
@@ -120,6 +126,7 @@ impl TargetReport {
             let failed: Vec<_> = probes.iter().filter(|probe| probe.outcome.cause().is_some()).collect();
             match failed.iter().filter_map(|probe| probe.outcome.cause()).min() {
                 Some(cause) => facts.failing.push(FailingAddress {
+                    from_cache: failed.iter().any(|probe| probe.recognised.cached_by.is_some()),
                     paths: failed.iter().map(|probe| probe.path.clone()).collect(),
                     ..failing(address.to_string().into(), cause)
                 }),
@@ -153,7 +160,10 @@ pub async fn upstream(prober: &Prober, slots: &Semaphore, upstream: &Upstream) -
             .cloned()
             .map(Prepared::new)
             .collect::<Result<_, _>>()?;
-        let looks = targets.iter().map(|prepared| target(prober, slots, &pace, prepared));
+        let kinds = upstream.kinds_from(&hop.name);
+        let looks = targets
+            .iter()
+            .map(|prepared| target(prober, slots, &pace, prepared, &kinds));
         reports.push(HopReport {
             hop: hop.clone(),
             targets: join_all(looks).await,
@@ -167,6 +177,7 @@ async fn target(
     slots: &Semaphore,
     pace: &std::sync::Mutex<Pace>,
     prepared: &Prepared,
+    kinds: &[&'static str],
 ) -> TargetReport {
     let target = &prepared.target;
     let resolution = prober.resolve(prepared).await;
@@ -193,8 +204,10 @@ async fn target(
             sleep_until(slot).await;
             let _permit = slots.acquire().await.expect("the slots are never closed");
             let seen = prober.probe(prepared, request, address).await;
-            let outcome = classify(&seen, &target.expect);
+            let recognised = recognise(&seen, kinds);
+            let outcome = classify(&seen, &recognised, &target.expect);
             ProbeReport {
+                recognised,
                 address: address.clone(),
                 path: request.label.clone(),
                 seen,

@@ -86,6 +86,14 @@ impl Upstream {
         &self.hops[0]
     }
 
+    /// Kinds of the gateways a request to that hop passes, outermost first.
+    pub fn kinds_from(&self, hop: &str) -> Vec<&'static str> {
+        let inward = self.hops.iter().skip_while(|known| &*known.name != hop);
+        inward
+            .filter_map(|hop| hop.gateway.as_ref().map(|gateway| gateway.kind))
+            .collect()
+    }
+
     /// The hop of that name.
     pub fn hop(&self, name: &str) -> Option<&Arc<Hop>> {
         self.hops.iter().find(|hop| &*hop.name == name)

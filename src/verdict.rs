@@ -303,7 +303,7 @@ impl Diagnosis {
             .replace("{at}", &self.scope.extent());
         let read = self.basis == Basis::Log && self.verdict != Verdict::TrafficFailing;
         match read {
-            true => format!("{text}, as read from the gateway's log."),
+            true => format!("{text}, as read from the gateway's log or error page."),
             false => format!("{text}."),
         }
     }

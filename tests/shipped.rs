@@ -128,9 +128,27 @@ fn the_readme_says_what_each_log_tells() {
     }
     for (names, logs) in rows {
         let formats: Vec<_> = logs.formats.iter().map(|format| format.name).collect();
-        let _ = writeln!(table, "| {names} | {} | {} | {} |", formats.join(", "), logs.tells, logs.silent);
+        let _ = writeln!(
+            table,
+            "| {names} | {} | {} | {} |",
+            formats.join(", "),
+            logs.tells,
+            logs.silent
+        );
     }
     check_table("logs", &table);
+}
+
+#[test]
+fn the_readme_lists_the_pages_that_are_recognised() {
+    let mut pages: Vec<_> = gateway::KINDS
+        .iter()
+        .filter_map(|kind| kind.page.map(|page| (page.rank, kind.name)))
+        .filter(|(_, name)| *name != gateway::GENERIC.name)
+        .collect();
+    pages.sort_unstable();
+    let names: Vec<_> = pages.iter().map(|(_, name)| format!("`{name}`")).collect();
+    check_table("pages", &format!("{}\n", names.join(", ")));
 }
 
 #[test]

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "confirmation",
             "diagnosis",
             "evidence",
+            "fingerprint",
             "gateway",
             "history",
             "pace",

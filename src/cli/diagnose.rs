@@ -13,6 +13,7 @@ use crate::cli::{DiagnoseArgs, block_on, fail};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::evidence;
+use crate::finding::Recognised;
 use crate::observation::{Resolution, TlsFacts};
 use crate::probe::Prober;
 use crate::survey::{self, HopReport, ProbeReport, TargetReport};
@@ -172,7 +173,7 @@ fn print_probe(probe: &ProbeReport, style: Style) {
         style,
         "total",
         Some(timings.total),
-        &evidence::of_observation(&probe.seen),
+        &evidence::of_probe(&probe.seen, &probe.recognised),
     );
 }
 
@@ -287,8 +288,20 @@ fn probe_json(probe: &ProbeReport) -> Value {
         "tls": seen.tls.as_deref().map(tls_json),
         "redirected": seen.redirected,
         "headers": seen.head().map(|head| head.headers.iter().map(|(name, value)| [name, value]).collect::<Vec<_>>()),
-        "evidence": evidence::of_observation(seen),
+        "page": page_json(&probe.recognised),
+        "evidence": evidence::of_probe(seen, &probe.recognised),
         "trace_id": seen.trace.to_string(),
+    })
+}
+
+/// Who wrote the answer and what it says of the hop behind; null where nothing tells.
+fn page_json(recognised: &Recognised) -> Value {
+    json!({
+        "written_by": recognised.writer,
+        "behind": recognised.behind,
+        "states": recognised.stated,
+        "candidates": recognised.candidates,
+        "cached_by": recognised.cached_by,
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::rounds::Rounds;
 use crate::cause::Cause;
 use crate::confirmation::{Place, Status};
-use crate::finding::Confirmed;
+use crate::finding::{Confirmed, Recognised};
 
 /// All that is known of an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct HopFacts {
     pub rounds: Rounds,
     /// What was seen when it began to fail, for people.
     pub evidence: Option<Arc<str>>,
-    /// What its log or error page says of the failed requests; nobody fills it yet.
+    /// What error pages say of the failed requests: of several causes the one most places state.
     pub stated: Option<Cause>,
     /// Real requests of the upstream in this gateway's log, those of the last moments.
     pub log: Option<Box<LogEvidence>>,
@@ -56,7 +56,7 @@ pub struct FailingAddress {
     pub cause: Cause,
     /// The paths that fail; none for a name or an unexpected address.
     pub paths: Vec<Arc<str>>,
-    /// The answer came from a cache; nobody fills it yet.
+    /// The answer of one of its paths came from a cache.
     pub from_cache: bool,
 }
 
@@ -92,15 +92,22 @@ impl HopFacts {
     /// 1. An address fails when any of its paths does, and counts with the earliest cause.
     /// 2. A name that does not resolve is one failing address; the addresses it had count no more.
     /// 3. What nothing is believed of yet does not count.
+    /// 4. Pages speak for the places that are believed failing.
     ///
-    /// `name_of` gives the name of a target.
-    pub fn believe(&mut self, status: &Status, name_of: impl Fn(usize) -> Arc<str>) {
+    /// `pages` is what the last failed answers say, `name_of` gives the name of a target.
+    pub fn believe(
+        &mut self,
+        status: &Status,
+        pages: &BTreeMap<Place, Recognised>,
+        name_of: impl Fn(usize) -> Arc<str>,
+    ) {
         let lost_name = |place: &Place, confirmed: Confirmed| place.address.is_none() && confirmed.cause().is_some();
         let lost_names: BTreeSet<usize> = status
             .believed()
             .filter(|(place, confirmed)| lost_name(place, *confirmed))
             .map(|(place, _)| place.target)
             .collect();
+        let mut stated = Vec::new();
         let mut healthy = BTreeSet::new();
         let mut failing: BTreeMap<_, FailingAddress> = BTreeMap::new();
         for (place, confirmed) in status.believed() {
@@ -123,6 +130,9 @@ impl HopFacts {
                 paths: Vec::new(),
                 from_cache: false,
             });
+            let page = pages.get(place).copied().unwrap_or_default();
+            stated.extend(page.stated);
+            entry.from_cache |= page.cached_by.is_some();
             entry.cause = entry.cause.min(cause);
             entry.paths.extend((!place.path.is_empty()).then(|| place.path.clone()));
         }
@@ -130,6 +140,12 @@ impl HopFacts {
         self.recovering = status.is_recovering();
         self.ever_succeeded |= !healthy.is_empty();
         self.failing = failing.into_values().collect();
+        self.state(stated.into_iter());
+    }
+
+    /// Takes over what error pages state.
+    pub fn state(&mut self, causes: impl Iterator<Item = Cause>) {
+        self.stated = super::most(causes);
     }
 
     /// A whole round was made and some result is confirmed; other hops are left out.

@@ -13,6 +13,7 @@ use crate::config::operation::PrivateUrl;
 use crate::config::{MAX_GROUPS_SIZE, TargetGroup, json_groups};
 use crate::evidence;
 use crate::finding::Outcome;
+use crate::fingerprint::recognise;
 use crate::observation::{Address, End, Response};
 use crate::probe::Prepared;
 use crate::upstream::{BodyRule, Host, Target};
@@ -68,7 +69,7 @@ async fn answer(target: Target, means: &Means) -> Result<Response, Failed> {
     for ip in ips.into_iter().take(target.max_addresses) {
         let address = Address::Tcp((ip, port).into());
         let seen = means.prober.probe(&prepared, &target.requests[0], &address).await;
-        let outcome = classify(&seen, &target.expect);
+        let outcome = classify(&seen, &recognise(&seen, &[]), &target.expect);
         failed = Failed::with(format!("{outcome}: {}", evidence::of_observation(&seen)));
         match (outcome, seen.end) {
             (Outcome::Success, End::Response(response)) => return Ok(*response),

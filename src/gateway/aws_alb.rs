@@ -6,7 +6,9 @@
 //! - Response head 32 KB.
 //! - Targets' certificates are not verified.
 
+use super::page::Page;
 use super::{Kind, NONE, kib, secs};
+use crate::cause::Cause;
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -24,4 +26,22 @@ pub const KIND: Kind = Kind {
     },
     verifies_origin_certificate: false,
     logs: None,
+    page: Some(PAGE),
+};
+
+/// nginx's page without the footer, under its own `Server` (public captures). Its 503 is that of a target group without
+/// targets; a fixed response has another body. A target's own answer keeps the target's `Server`.
+pub const PAGE: Page = Page {
+    rank: 11,
+    read: |answer| {
+        let page = super::nginx::standard_page(answer)?;
+        if !page.has_no_footer() || !answer.server_is("awselb/") {
+            return None;
+        }
+        match page.number {
+            503 => Some(page.said("aws_alb").because(Cause::NoLiveUpstream)),
+            _ => Some(page.said("aws_alb")),
+        }
+    },
+    passed: |answer| answer.server_is("awselb/").then_some("aws_alb"),
 };

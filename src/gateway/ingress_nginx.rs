@@ -23,4 +23,8 @@ pub const KIND: Kind = Kind {
     },
     verifies_origin_certificate: false,
     logs: Some(&super::nginx::LOGS),
+    page: None,
 };
+
+// It has no page of its own: its template (`template/nginx.tmpl`) leaves nginx's in place, and since v1.0 there is no
+// `Server` header either, so that nothing tells it from nginx.

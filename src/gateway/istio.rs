@@ -3,6 +3,7 @@
 //! Source: the configuration reference of Envoy. Istio sets no route timeout; its connect timeout differs between versions and
 //! belongs into `limits`.
 
+use super::page::Page;
 use super::{Kind, NONE, secs};
 use crate::upstream::Limits;
 
@@ -17,4 +18,15 @@ pub const KIND: Kind = Kind {
     },
     verifies_origin_certificate: false,
     logs: None,
+    page: Some(PAGE),
+};
+
+/// Its local replies are Envoy's; `Server` tells the two apart.
+pub const PAGE: Page = Page {
+    rank: 14,
+    read: |answer| match answer.server_is("istio-envoy") {
+        true => super::envoy::local_reply(answer, "istio"),
+        false => None,
+    },
+    passed: |answer| answer.server_is("istio-envoy").then_some("istio"),
 };

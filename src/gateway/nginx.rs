@@ -11,6 +11,7 @@ use super::log::{
     ErrorLine, Field, Fields, Format, Key, Layout, Logs, Memory, Syntax, Unit, Variable, key, key_in, text, time, var,
     var_in,
 };
+use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, kib, secs};
 use crate::cause::Cause;
 use crate::exchange::{Attempt, Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp};
@@ -31,6 +32,7 @@ pub const KIND: Kind = Kind {
     },
     verifies_origin_certificate: false,
     logs: Some(&LOGS),
+    page: Some(PAGE),
 };
 
 /// What its logs look like and mean. ingress-nginx and OpenResty write the same.
@@ -649,4 +651,56 @@ fn backend(about: &[u8]) -> &[u8] {
         false => memchr::memchr2(b'/', b'"', address),
     };
     &address[..end.unwrap_or(address.len())]
+}
+
+/// Its error page: `ngx_http_special_response.c`. It replaces `Server` on answers it passes on, so the page decides.
+pub const PAGE: Page = Page {
+    rank: 20,
+    read: |answer| {
+        let page = standard_page(answer)?;
+        page.is_by("nginx").then(|| page.said("nginx"))
+    },
+    passed: |answer| answer.server_is("nginx").then_some("nginx"),
+};
+
+/// The page nginx and its derivatives write; they differ in the word of the footer.
+pub(super) struct StandardPage<'a> {
+    /// The number in the page.
+    pub(super) number: u16,
+    footer: Option<&'a str>,
+}
+
+/// Reads that page: title and heading say the same, and nothing stands before the title.
+pub(super) fn standard_page<'a>(answer: &Answer<'a>) -> Option<StandardPage<'a>> {
+    if !answer.begins("<html>\r\n<head><title>") && !answer.begins("<html>\n<head><title>") {
+        return None;
+    }
+    let title = answer.between("<head><title>", "</title></head>")?;
+    let heading = answer.between("<center><h1>", "</h1></center>")?;
+    Some(StandardPage {
+        number: super::page::leading_number(title.as_bytes()).filter(|_| title == heading)?,
+        footer: answer.between("<hr><center>", "</center>"),
+    })
+}
+
+impl StandardPage<'_> {
+    /// The footer is this word, alone or with a version.
+    pub(super) fn is_by(&self, product: &str) -> bool {
+        let rest = self.footer.and_then(|footer| footer.strip_prefix(product));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ' ']))
+    }
+
+    /// There is no footer.
+    pub(super) fn has_no_footer(&self) -> bool {
+        self.footer.is_none()
+    }
+
+    /// What it says. Every failure of one number has the same page.
+    pub(super) fn said(&self, writer: &'static str) -> Said {
+        let said = Said::by(writer).numbered(self.number);
+        match self.number {
+            504 => said.maybe(&[Cause::ConnectTimeout, Cause::TlsTimeout, Cause::ResponseTimeout]),
+            _ => said,
+        }
+    }
 }

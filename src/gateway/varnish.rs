@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::page::{Page, Said};
 use super::{Kind, NONE, kib, secs};
 use crate::upstream::Limits;
 
@@ -24,4 +25,23 @@ pub const KIND: Kind = Kind {
     },
     verifies_origin_certificate: true,
     logs: None,
+    page: Some(PAGE),
+};
+
+/// Its synthetic page: `builtin.vcl`. `Backend fetch failed` is written where no answer of a backend could be used; any
+/// other reason may be the operator's own (`synth`).
+pub const PAGE: Page = Page {
+    rank: 5,
+    read: |answer| {
+        let own = answer.header("x-varnish").is_some() || answer.has("<p>Varnish cache server</p>");
+        if !own || !answer.has("<h3>Guru Meditation:</h3>") {
+            return None;
+        }
+        let said = Said::by("varnish");
+        match answer.between("<h1>Error ", "</h1>")? {
+            "503 Backend fetch failed" => Some(said.bad_gateway()),
+            _ => Some(said),
+        }
+    },
+    passed: |answer| (answer.header("x-varnish").is_some() || answer.via("(Varnish/")).then_some("varnish"),
 };

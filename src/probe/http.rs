@@ -22,8 +22,10 @@ use crate::upstream::{Auth, BodyRule, Target};
 
 /// Logs of gateways recognise our own probes by this prefix.
 pub const USER_AGENT_PREFIX: &str = concat!("badgateway/", env!("CARGO_PKG_VERSION"));
-/// Bytes of a body kept as evidence where no rule asks for more.
-pub const EVIDENCE_BODY: usize = 512;
+/// Bytes kept of what came instead of a whole response.
+pub const EVIDENCE_START: usize = 512;
+/// Bytes of a body kept where no rule asks for more: as far as the page of a gateway is looked at.
+pub const RECOGNISED_BODY: usize = 4096;
 /// Interim (1xx) responses skipped before the final one; a peer that sends more never means to answer.
 const MAX_INTERIM: u32 = 64;
 
@@ -123,7 +125,7 @@ pub struct ReadLimits {
 }
 
 impl ReadLimits {
-    /// The whole body where a rule judges it, else what evidence needs.
+    /// The whole body where a rule judges it, else what recognising a page needs.
     pub fn of(target: &Target) -> Self {
         let judged = matches!(
             target.expect.body,
@@ -132,7 +134,7 @@ impl ReadLimits {
         let keep = if judged {
             usize::try_from(target.max_body).unwrap_or(usize::MAX)
         } else {
-            EVIDENCE_BODY
+            RECOGNISED_BODY
         };
         ReadLimits {
             max_head: target.max_head,
@@ -194,7 +196,7 @@ impl Progress {
         } else {
             &mut self.raw
         };
-        start.truncate(EVIDENCE_BODY);
+        start.truncate(EVIDENCE_START);
         ExchangeEnd::Failure(HttpFailure {
             fault,
             start: Bytes::from(std::mem::take(start)),
@@ -224,16 +226,19 @@ impl Progress {
 
 /// True for headers that say something of the hop that answered and nothing of a person.
 fn worth_keeping(name: &str) -> bool {
-    const NAMES: [&str; 21] = [
+    const NAMES: [&str; 28] = [
         "age",
+        "akamai-grn",
         "apigw-requestid",
         "cache-control",
+        "cache-status",
         "connection",
         "date",
         "expires",
         "keep-alive",
         "location",
         "pragma",
+        "proxy-status",
         "retry-after",
         "server",
         "transfer-encoding",
@@ -241,20 +246,26 @@ fn worth_keeping(name: &str) -> bool {
         "vary",
         "via",
         "warning",
+        "x-amz-apigw-id",
         "x-cache",
         "x-cache-hits",
+        "x-msedge-ref",
+        "x-powered-by",
+        "x-proxy-cache",
         "x-served-by",
         "x-squid-error",
         "x-varnish",
     ];
-    const PREFIXES: [&str; 7] = [
+    const PREFIXES: [&str; 9] = [
         "cf-",
         "content-",
         "x-amz-cf-",
         "x-amzn-",
+        "x-apisix-",
         "x-azure-",
         "x-cache-",
         "x-envoy-",
+        "x-kong-",
     ];
     NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
@@ -265,6 +276,17 @@ const MAX_KEPT_VALUE: usize = 512;
 const MAX_KEPT_NAME: usize = 48;
 /// Headers kept of one response at most.
 const MAX_KEPT_HEADERS: usize = 32;
+
+/// Bytes of a reason phrase kept at most.
+const MAX_REASON: usize = 64;
+
+/// The reason phrase, where it says something: of a 5xx. One that is too long or not text is none.
+fn kept_reason(status: u16, reason: Option<&str>) -> String {
+    reason
+        .filter(|reason| (500..600).contains(&status) && reason.len() <= MAX_REASON)
+        .unwrap_or_default()
+        .to_owned()
+}
 
 /// Keeps a header as evidence if it is worth it. `name` may have any case.
 fn keep_header(kept: &mut Vec<(String, String)>, name: &str, value: &[u8]) {
@@ -302,7 +324,22 @@ mod tests {
 
     #[test]
     fn the_list_of_kept_headers_is_sorted() {
-        for name in ["age", "server", "x-varnish", "content-type", "cf-ray", "x-cache-status"] {
+        let kept = [
+            "age",
+            "server",
+            "x-varnish",
+            "content-type",
+            "cf-ray",
+            "x-cache-status",
+            "x-proxy-cache",
+        ];
+        for name in kept.iter().chain(&[
+            "akamai-grn",
+            "cache-status",
+            "proxy-status",
+            "x-amz-apigw-id",
+            "x-msedge-ref",
+        ]) {
             assert!(worth_keeping(name), "{name}");
         }
         for name in ["set-cookie", "authorization", "x-request-user", "www-authenticate"] {

@@ -12,7 +12,7 @@ impl HopRun {
         self.standing.take(self.key, |facts: &mut HopFacts| {
             facts.complete = state.first_round_done;
             facts.evidence = state.failing.as_ref().map(|(_, evidence)| evidence.clone());
-            facts.believe(&state.status, |target| {
+            facts.believe(&state.status, &state.recognised, |target| {
                 self.targets[target].target.host.to_string().into()
             });
             if let Some(failed) = round_failed {

@@ -9,8 +9,8 @@ use tracing::debug;
 
 use super::{Work, addresses_of};
 use crate::cause::Cause;
-use crate::confirmation::Status;
-use crate::finding::{AddressCounts, Confirmed};
+use crate::confirmation::{Place, Status};
+use crate::finding::{AddressCounts, Confirmed, Finding, Recognised};
 use crate::observation::{Address, Resolution};
 use crate::probe::Prepared;
 use crate::upstream::Host;
@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) unprobed: usize,
     pub(super) first_round_done: bool,
     pub(super) forwarded: bool,
+    /// What the last failed answer of each place says of the layers it came through.
+    pub(super) recognised: BTreeMap<Place, Recognised>,
     /// Since when the hop fails, and what was seen then.
     pub(super) failing: Option<(SystemTime, Arc<str>)>,
 }
@@ -66,6 +68,16 @@ impl State {
             since,
             evidence,
         })
+    }
+
+    /// Remembers what failed answers say, as long as their places fail or wait for a confirmation.
+    pub(super) fn recognise(&mut self, findings: &[(Place, Finding)]) {
+        let failed = findings.iter().filter(|(_, finding)| finding.outcome.cause().is_some());
+        let failed: BTreeMap<&Place, Recognised> = failed.map(|(place, finding)| (place, finding.recognised)).collect();
+        let status = &self.status;
+        self.recognised.retain(|place, _| status.is_believed_failing(place));
+        self.recognised
+            .extend(failed.into_iter().map(|(place, page)| (place.clone(), page)));
     }
 
     /// Remembers what the names of targets gave, for when they give nothing.

@@ -5,12 +5,19 @@ use serde_json::json;
 
 use crate::cases;
 use crate::support::cases::{Expect::Answers, Setup};
+use crate::support::peers::http1::answer;
 use crate::support::peers::http1::{redirect, site};
 use crate::support::peers::{http1, serve};
 
 /// A peer that answers with that status line.
 fn saying(status: &str) -> Option<Setup> {
     Some(Setup::origin(format!("http://{}/", serve(http1::status(status)))))
+}
+
+/// A peer that answers with that page.
+fn page(status: &str, headers: &str, body: &str) -> Option<Setup> {
+    let peer = serve(http1::answers(answer(status, headers, body)));
+    Some(Setup::origin(format!("http://{peer}/")))
 }
 
 cases! {
@@ -27,6 +34,27 @@ cases! {
     };
     server_error => Answers(ServerError, 500), |_| saying("500 Internal Server Error");
     server_error_520 => Answers(ServerError, 520), |_| saying("520 Web Server Returned an Unknown Error");
+    service_unavailable_of_an_application => Answers(ServiceUnavailable, 503), |_| {
+        let body = r#"{"status":"DOWN","detail":"upstream 502 Bad Gateway, see nginx"}"#;
+        page("503 Service Unavailable", "Content-Type: application/json", body)
+    };
+    service_unavailable_for_maintenance => Answers(ServiceUnavailable, 503), |_| {
+        page("503 Service Unavailable", "Server: nginx", "<h1>Down for maintenance</h1>")
+    };
+    /// What httpd writes as a server too: without httpd configured as a gateway nothing tells that it is one.
+    service_unavailable_of_a_server => Answers(ServiceUnavailable, 503), |_| {
+        let body = "<h1>Service Unavailable</h1>\nThe server is temporarily unable to service your\n\
+                    request due to maintenance downtime or capacity\nproblems.";
+        page("503 Service Unavailable", "Server: Apache/2.4.57", body)
+    };
+    server_error_of_an_application => Answers(ServerError, 500), |_| {
+        page("500 Internal Server Error", "Content-Type: text/plain; charset=utf-8", "Internal Server Error")
+    };
+    server_error_that_quotes_a_gateway => Answers(ServerError, 500), |_| {
+        let body = "<html><body><pre>&lt;title&gt;502 Bad Gateway&lt;/title&gt; nginx, HAProxy, Varnish</pre></body></html>";
+        page("500 Internal Server Error", "Server: gunicorn", body)
+    };
+    bad_gateway_written_by_an_application => Answers(BadGateway, 502), |_| page("502 Bad Gateway", "Server: gunicorn", "Bad Gateway");
     unexpected_status_404 => Answers(UnexpectedStatus, 404), |_| saying("404 Not Found");
     unexpected_status_403 => Answers(UnexpectedStatus, 403), |_| saying("403 Forbidden");
     unexpected_status_429 => Answers(UnexpectedStatus, 429), |_| saying("429 Too Many Requests");

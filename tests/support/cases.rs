@@ -215,7 +215,7 @@ fn impossible(expect: Expect, metrics: &Metrics) -> Option<String> {
     if cause != Some(Cause::ConnectRefused) {
         wrongs.push(zero("connect_refused_total", &[]));
     }
-    if cause != Some(Cause::BadGateway) {
+    if !matches!(cause, Some(Cause::BadGateway | Cause::DisguisedBadGateway)) {
         wrongs.push(zero("bad_gateway_total", &[]));
     }
     for phase in phases_never_finished(cause) {
@@ -293,7 +293,7 @@ fn missing(expect: Expect, metrics: &Metrics) -> Option<String> {
             if cause == Cause::ConnectRefused {
                 equal("connect_refused_total", &[], probes);
             }
-            if cause == Cause::BadGateway {
+            if matches!(cause, Cause::BadGateway | Cause::DisguisedBadGateway) {
                 equal("bad_gateway_total", &[], probes);
             }
             if let Expect::Answers(_, status) = expect {

@@ -48,7 +48,7 @@ fn origin_facts(addresses: &[A]) -> HopFacts {
     status.confirm(&attempts, &[]);
     let mut facts = HopFacts::unknown("origin".into(), true);
     facts.complete = true;
-    facts.believe(&status, |_| "shop.internal".into());
+    facts.believe(&status, &std::collections::BTreeMap::new(), |_| "shop.internal".into());
     facts
 }
 

@@ -1,7 +1,7 @@
 //! Thousands of random histories of faults, driven through confirmation and diagnosis. The oracle is the injected fault:
 //! it knows what was broken and not how that is judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 
@@ -193,7 +193,9 @@ impl World {
             .facts
             .rounds
             .push(attempts.iter().any(|attempt| attempt.outcome != Outcome::Success));
-        state.facts.believe(&state.status, |_| "shop.internal".into());
+        state
+            .facts
+            .believe(&state.status, &BTreeMap::new(), |_| "shop.internal".into());
     }
 }
 

@@ -156,6 +156,7 @@ pub(super) fn finding(upstream: &Arc<Upstream>, outcome: Outcome, seen: Seen) ->
         address: Some(address()),
         path: Some("/".into()),
         outcome,
+        recognised: crate::finding::Recognised::default(),
         seen,
     }
 }

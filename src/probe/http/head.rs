@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::observation::Head;
-use crate::probe::http::{keep_header, retry_after};
+use crate::probe::http::{keep_header, kept_reason, retry_after};
 
 /// How the end of a body is found (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,7 @@ pub fn parse(bytes: &[u8], to_head_request: bool, now: SystemTime) -> Result<(He
         .ok_or("the status is below 100")?;
     let mut head = Head {
         status,
+        reason: kept_reason(status, response.reason),
         version: if response.version == Some(0) { "1.0" } else { "1.1" },
         bytes: bytes.len() as u64,
         longest_line: longest_line(bytes),

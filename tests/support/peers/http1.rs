@@ -119,6 +119,30 @@ pub fn page(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
+/// A whole answer: the end of its status line, header lines separated by `\n`, and its body.
+pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    let headers: String = headers.lines().map(|line| format!("{line}\r\n")).collect();
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+/// The answer recorded under that name in `tests/corpus/pages`, with the length its body has there.
+pub fn recorded(name: &str) -> Vec<u8> {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/corpus/pages")
+        .join(name);
+    let text = std::fs::read_to_string(file).expect("a recorded page");
+    let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
+    let (status, headers) = head.split_once('\n').expect("a status line");
+    let framing = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        !line.starts_with("content-length:") && !line.starts_with("connection:")
+    };
+    let headers: Vec<_> = headers.lines().filter(framing).collect();
+    let status = status.split_once(' ').expect("a version").1;
+    answer(status, &headers.join("\n"), body)
+}
+
 /// A redirect to `location`.
 pub fn redirect(location: &str) -> Vec<u8> {
     format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n").into_bytes()
