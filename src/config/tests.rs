@@ -62,7 +62,7 @@ fn the_example_loads() {
     assert_eq!(checkout.objective, Some(0.999));
     assert_eq!(config.upstreams[1].hop("origin").unwrap().targets.len(), 3);
     assert_eq!(config.self_check.len(), 2);
-    assert!(config.unused.iter().any(|note| note.path == "gateways[1].access_log"));
+    assert!(config.unused.iter().any(|note| note.path == "alertmanager"));
     assert!(config.unused.windows(2).all(|pair| pair[0].at <= pair[1].at));
 }
 

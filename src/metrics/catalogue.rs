@@ -264,7 +264,7 @@ families! {
     LOG_LINES "badgateway_gateway_log_lines_total" Counter None ["gateway" "log" "result"]
         "Lines of the log, understood or not.";
     LOG_UNREAD "badgateway_gateway_log_unread_bytes" Gauge Bytes ["gateway" "log"]
-        "Bytes written to the log and not read yet.";
+        "How much of the log is written and not read yet, in bytes.";
     LOG_LAST_LINE "badgateway_gateway_log_last_line_timestamp_seconds" Gauge Seconds ["gateway" "log"]
         "When the last line was read, seconds since the epoch.";
     LOG_ROTATIONS "badgateway_gateway_log_rotations_total" Counter None ["gateway" "log"]
