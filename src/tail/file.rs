@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::SeekFrom;
 use tokio::time::Instant;
@@ -12,6 +12,10 @@ use tokio::time::Instant;
 use super::position::{Id, Position};
 use super::sink::Sink;
 use super::{MAX_LINE_BYTES, Seen, TURN_BYTES};
+use crate::clock;
+
+/// How far the kernel's time of a change may lie behind the clock: its tick, rounded up.
+pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// A file that is followed by its descriptor, whatever becomes of its name.
 pub(super) struct Followed {
@@ -20,8 +24,10 @@ pub(super) struct Followed {
     /// Where it was opened.
     pub path: PathBuf,
     pub size: u64,
-    /// When it was last written, as far as its file system tells.
-    pub written: Option<SystemTime>,
+    /// When it was last written.
+    pub written: SystemTime,
+    /// That was long enough before the last check for another time to show that it changed.
+    is_settled: bool,
     /// Names it still has.
     pub links: u64,
     /// Found by the pattern at the last look.
@@ -30,8 +36,10 @@ pub(super) struct Followed {
     pub is_remote: bool,
     /// Since when it has not grown, nor lost a name.
     pub quiet_since: Instant,
-    /// The size up to which there is no further whole line.
-    seen_size: u64,
+    /// There was no further whole line when this was last asked for.
+    is_read: bool,
+    /// Where reading goes on in the next turn, if that is behind NULs.
+    behind_hole: u64,
 }
 
 impl Followed {
@@ -48,12 +56,14 @@ impl Followed {
             at: Position::start(path.to_owned(), Id::of(&metadata)),
             path: path.to_owned(),
             size: metadata.len(),
-            written: metadata.modified().ok(),
+            written: metadata.modified()?,
+            is_settled: false,
             links: metadata.nlink(),
             is_matched: true,
             is_remote: is_remote(&file),
             quiet_since: now,
-            seen_size: 0,
+            is_read: false,
+            behind_hole: 0,
             file,
         })
     }
@@ -63,7 +73,7 @@ impl Followed {
         let id = self.at.id;
         self.at = position.clone();
         self.at.id = id;
-        self.seen_size = 0;
+        (self.is_read, self.behind_hole) = (false, 0);
     }
 
     /// Skips what is there up to `size`, but not the beginning of a line that is still being written.
@@ -84,28 +94,30 @@ impl Followed {
 
     /// Asks how much there is; false where the file was truncated or rewritten since it was read.
     pub fn check(&mut self, now: Instant) -> io::Result<bool> {
+        let clock = clock::now();
         let metadata = self.file.metadata()?;
-        if std::mem::replace(&mut self.links, metadata.nlink()) != self.links {
-            self.quiet_since = now;
-        }
-        if metadata.len() == self.size && self.seen_size == self.size {
+        let (size, links, written) = (metadata.len(), metadata.nlink(), metadata.modified()?);
+        let is_as_before = (size, written) == (self.size, self.written);
+        if is_as_before && self.is_settled && !self.has_more() && links == self.links {
             return Ok(true);
         }
-        if metadata.len() != self.size {
+        if size != self.size || links != self.links {
             self.quiet_since = now;
         }
-        self.size = metadata.len();
-        self.written = metadata.modified().ok();
+        (self.size, self.links, self.written) = (size, links, written);
+        // Within the kernel's tick, a file may be rewritten to the same size without another time.
+        self.is_settled = written + TICK < clock;
+        self.is_read = false;
         Ok(self.at.is_in(&self.file, self.size))
     }
 
     /// Begins at the start again.
     pub fn restart(&mut self) {
         self.at = Position::start(std::mem::take(&mut self.at.name), self.at.id);
-        self.seen_size = 0;
+        (self.is_read, self.behind_hole) = (false, 0);
     }
 
-    /// Hands out whole lines, [`TURN_BYTES`] at most; true where more are left. Call after [`Self::check`].
+    /// Hands out whole lines, about [`TURN_BYTES`] at most; true where more are left. Call after [`Self::check`].
     pub fn read(&mut self, buffer: &mut [u8], sink: &mut Sink) -> io::Result<bool> {
         let mut offset = self.at.offset;
         let result = self.read_on(&mut offset, buffer, sink);
@@ -116,10 +128,13 @@ impl Followed {
         result.map(|()| self.has_more())
     }
 
+    /// `offset` stays behind the last text that was done with: NULs are no text to be known again by, and where they are
+    /// a hole, the next truncation makes a longer one.
     fn read_on(&mut self, offset: &mut u64, buffer: &mut [u8], sink: &mut Sink) -> io::Result<()> {
-        let turn_end = offset.saturating_add(TURN_BYTES);
-        while *offset < turn_end && self.has_more() {
-            let filled = self.fill(buffer, *offset)?;
+        let mut turn = 0;
+        let mut next = self.behind_hole.max(*offset);
+        while turn < TURN_BYTES && self.has_more() {
+            let filled = self.fill(buffer, next)?;
             let seen = Seen {
                 file: Some(&self.at.name),
                 ..Seen::default()
@@ -127,14 +142,20 @@ impl Followed {
             let done = sink.chunk(&buffer[..filled], &mut self.at.begun, &seen);
             if done == 0 {
                 // No further newline: what is left waits for its end.
-                self.seen_size = self.size;
-                break;
+                self.is_read = true;
+                self.behind_hole = 0;
+                return Ok(());
             }
-            *offset += done as u64;
+            if let Some(last) = buffer[..done].iter().rposition(|byte| *byte != 0) {
+                *offset = next + last as u64 + 1;
+            }
+            turn += filled as u64;
+            next += done as u64;
             if buffer[done - 1] == 0 && !self.at.begun.skipping {
-                *offset = self.after_hole(*offset);
+                next = self.after_hole(next);
             }
         }
+        self.behind_hole = next;
         Ok(())
     }
 
@@ -159,7 +180,7 @@ impl Followed {
 
     /// Whole lines may be left.
     pub fn has_more(&self) -> bool {
-        self.seen_size < self.size
+        !self.is_read
     }
 
     /// Bytes that are not done with.

@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::file::Followed;
+use super::file::{Followed, TICK};
 use super::names::{self, is_rotation, rotation_number};
 use super::position::{Id, Position, is_beginning};
 use super::sink::Sink;
@@ -48,8 +48,6 @@ const MAX_OLD: usize = 64;
 const MAX_DONE: usize = 64;
 /// Entries of a directory that are looked at to find a file again.
 const MAX_ENTRIES: usize = 10_000;
-/// How far the kernel's time of a change may lie behind the clock: its tick, rounded up.
-const TICK: Duration = Duration::from_millis(20);
 
 /// The files of one log.
 pub(super) struct Follower {
@@ -423,7 +421,10 @@ impl Follower {
             .filter(|entry| is_rotation(name, &entry.path()))
             .take(MAX_FILES)
         {
-            let Ok(metadata) = entry.metadata() else { continue };
+            // Of the file, where the entry is a symbolic link.
+            let Ok(metadata) = fs::metadata(entry.path()) else {
+                continue;
+            };
             let id = Id::of(&metadata);
             if self.is_first {
                 self.closed.push((id, metadata.size()));
@@ -431,7 +432,7 @@ impl Follower {
             let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             let waiting = self.later.iter().map(|(_, file)| file);
             let is_known = self.files.iter().chain(waiting).any(|file| file.at.id == id);
-            if self.is_first || is_known || written + TICK < self.looked {
+            if self.is_first || is_known || !metadata.is_file() || written + TICK < self.looked {
                 continue;
             }
             let Ok(mut file) = Followed::open(&entry.path(), now) else {

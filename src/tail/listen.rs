@@ -39,6 +39,7 @@ pub(super) async fn run(id: String, listener: Listener, mut sink: Sink, stop: Ca
             Ok((datagrams, streams)) => {
                 sink.status.set_up(true);
                 sink.status.set_problem(&id, None);
+                sink.status.set_address(datagrams.address());
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = receive(datagrams, streams, &mut sink) => {}

@@ -67,6 +67,7 @@ pub(super) async fn run(id: String, address: SocketAddr, sink: Sink, stop: Cance
             Ok(listener) => {
                 status.set_up(true);
                 status.set_problem(&id, None);
+                status.set_address(listener.local_addr().ok());
                 serve(&listener, &shared, &stop).await;
                 return status.set_up(false);
             }

@@ -1,5 +1,6 @@
 //! How the reading of one log goes: figures that the metrics show, shared without locks.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -21,6 +22,7 @@ pub struct Status {
     /// Files followed now, the rotated ones that are still drained among them; connections for listeners.
     pub open: AtomicU64,
     problem: Mutex<Option<String>>,
+    address: Mutex<Option<SocketAddr>>,
 }
 
 impl Status {
@@ -42,8 +44,20 @@ impl Status {
         *current = problem;
     }
 
+    /// Where a listener is bound, the real port where any was asked for.
+    pub fn address(&self) -> Option<SocketAddr> {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_address(&self, address: Option<SocketAddr>) {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
     pub(super) fn set_up(&self, up: bool) {
         self.up.store(up, Relaxed);
+        if !up {
+            self.set_address(None);
+        }
     }
 
     pub(super) fn add(counter: &AtomicU64, count: u64) {

@@ -2,6 +2,7 @@
 
 mod model;
 mod rotation;
+mod running;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
