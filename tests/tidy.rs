@@ -76,6 +76,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("x509_ocsp", &["src/probe/tls/"]),
     ("clap::", &["src/cli"]),
     ("axum::", &["src/server"]),
+    ("inotify::", &["src/tail/watch.rs"]),
+    ("glob::", &["src/tail/names.rs"]),
 ];
 
 fn sources() -> BTreeMap<String, String> {

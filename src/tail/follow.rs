@@ -16,11 +16,11 @@
 //!
 //! [`Follower::poll`] makes one pass and never waits; what calls it decides when.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, VecDeque};
-use std::fs::{self, DirEntry};
+mod find;
+
+use std::collections::VecDeque;
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,9 +29,10 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::file::{Followed, TICK};
-use super::names::{self, is_rotation, rotation_number};
-use super::position::{Id, Position, is_beginning};
+use self::find::Place;
+use super::file::Followed;
+use super::names;
+use super::position::{Id, Position};
 use super::sink::Sink;
 use super::{From, Status, Store};
 use crate::clock;
@@ -46,8 +47,6 @@ const MAX_FILES: usize = 512;
 const MAX_OLD: usize = 64;
 /// Positions kept of files that were given up or truncated.
 const MAX_DONE: usize = 64;
-/// Entries of a directory that are looked at to find a file again.
-const MAX_ENTRIES: usize = 10_000;
 
 /// The files of one log.
 pub(super) struct Follower {
@@ -82,15 +81,6 @@ struct Saved {
     looked: SystemTime,
     files: Vec<Position>,
     done: VecDeque<Position>,
-}
-
-/// Where reading of a new file begins.
-enum Place {
-    At(Position),
-    BehindSize(u64),
-    Start,
-    /// A copy under way: not yet.
-    Later,
 }
 
 impl Follower {
@@ -135,8 +125,8 @@ impl Follower {
         let has_more = self.read(buffer);
         if !has_more {
             self.give_up(now, buffer);
-            self.sink.rest();
         }
+        self.sink.rest();
         self.report();
         has_more
     }
@@ -183,6 +173,12 @@ impl Follower {
             match file.check(now) {
                 Ok(true) => {}
                 Ok(false) => index += self.truncated(index, now),
+                // Gone on a file system of another machine; under its name it would be tried again.
+                Err(_) if !file.is_matched => {
+                    let gone = self.files.remove(index);
+                    self.keep(gone.at);
+                    continue;
+                }
                 Err(error) => self.read_fault = Some(fault(&file.at.name, &error)),
             }
             index += 1;
@@ -211,30 +207,7 @@ impl Follower {
         if found.too_many {
             self.look_fault = Some(format!("more than {MAX_FILES} files match; the others are left out"));
         }
-        let was_matched: Vec<_> = self
-            .files
-            .iter_mut()
-            .map(|file| std::mem::take(&mut file.is_matched))
-            .collect();
-        let mut new = Vec::new();
-        for path in &found.paths {
-            match self.look_at(path, now) {
-                Ok(Some(file)) => new.push(file),
-                Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => self.look_fault = Some(fault(path, &error)),
-            }
-        }
-        for (file, _) in self
-            .files
-            .iter_mut()
-            .zip(was_matched)
-            .filter(|(_, was_matched)| *was_matched)
-        {
-            if !file.is_matched {
-                file.quiet_since = now;
-            }
-        }
+        let mut new = self.present(&found.paths, now);
         // Those known by number first, so that copies of them are known as such.
         let is_new = |id| !self.last.iter().any(|position| position.id == id);
         new.sort_by_key(|(written, file)| (is_new(file.at.id), *written));
@@ -245,6 +218,26 @@ impl Follower {
         }
         self.last.clear();
         (self.is_first, self.has_looked, self.looked) = (false, true, began);
+    }
+
+    /// Marks the files that are followed under these names, and opens the others.
+    fn present(&mut self, paths: &[PathBuf], now: Instant) -> Vec<(SystemTime, Followed)> {
+        let take = |file: &mut Followed| std::mem::take(&mut file.is_matched);
+        let was_matched: Vec<_> = self.files.iter_mut().map(take).collect();
+        let mut new = Vec::new();
+        for path in paths {
+            match self.look_at(path, now) {
+                Ok(file) => new.extend(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => self.look_fault = Some(fault(path, &error)),
+            }
+        }
+        for (file, was_matched) in self.files.iter_mut().zip(was_matched) {
+            if was_matched && !file.is_matched {
+                file.quiet_since = now;
+            }
+        }
+        new
     }
 
     /// The file of a name if it is not followed yet, and when it was last written.
@@ -293,166 +286,6 @@ impl Follower {
         }
         self.files.push(file);
         self.is_saved = false;
-    }
-
-    /// Where reading of a file begins that is not followed.
-    fn place(&self, file: &Followed) -> Place {
-        let path = &file.at.name;
-        let is_read = |position: &&Position| {
-            let is_here = position.id == file.at.id || !self.has_looked && position.name == *path;
-            let is_related = is_here || is_rotation(&position.name, path);
-            position.offset > 0 && is_related && position.is_in(&file.file, file.size)
-        };
-        // What is followed is read where it is, until it is truncated; a copy waits for that.
-        let is_copy = |known: &Followed| {
-            let is_same = || is_beginning(&file.file, file.size, &known.file);
-            let holds_same = || known.at.offset > 0 && known.at.is_in(&file.file, file.size);
-            is_rotation(&known.at.name, path) && (is_same() || holds_same())
-        };
-        if self.files.iter().any(is_copy) {
-            return Place::Later;
-        }
-        if let Some(position) = self.done.iter().chain(&self.last).find(is_read) {
-            return Place::At(position.clone());
-        }
-        let closed = self.closed.iter().find(|(id, _)| *id == file.at.id);
-        match (self.from, closed) {
-            (From::End, _) if self.is_first => Place::BehindSize(file.size),
-            (From::End, Some((_, size))) if *size <= file.size => Place::BehindSize(*size),
-            _ => Place::Start,
-        }
-    }
-
-    /// Finds the files of the last run that do not have their names any more.
-    fn take_up(&mut self, now: Instant) {
-        for position in std::mem::take(&mut self.last) {
-            let is_here = Followed::open(&position.name, now).is_ok_and(|file| {
-                position.is_in(&file.file, file.size) && (position.offset > 0 || position.id == file.at.id)
-            });
-            if is_here {
-                self.last.push(position);
-            } else if let Some(mut file) = self.find(&position, now) {
-                if position.offset > 0 {
-                    self.files.push(file);
-                } else {
-                    let name = std::mem::replace(&mut file.at.name, file.path.clone());
-                    self.later.push((name, file));
-                }
-            } else if position.name.exists() {
-                let path = position.name.display();
-                tracing::warn!(log = self.id, %path, "the file that was read is gone; what it still got is not read");
-            }
-        }
-    }
-
-    /// The file that holds what was read up to `position`, under another name beside it; ready to be read on.
-    fn find(&self, position: &Position, now: Instant) -> Option<Followed> {
-        let is_candidate = |entry: &DirEntry| {
-            let is_named = is_rotation(&position.name, &entry.path());
-            entry.ino() == position.id.inode || is_named && position.offset > 0
-        };
-        let holds = |file: &Followed| {
-            let is_new = !self.files.iter().any(|known| known.at.id == file.at.id);
-            is_new && position.is_in(&file.file, file.size)
-        };
-        let mut candidates = entries_beside(&position.name).filter(is_candidate);
-        let mut file = candidates.find_map(|entry| Followed::open(&entry.path(), now).ok().filter(holds))?;
-        file.resume(position);
-        file.is_matched = false;
-        Some(file)
-    }
-
-    /// Rule 6: the rotations of all names that came between two looks.
-    fn rotations(&mut self, paths: &[PathBuf], now: Instant) {
-        let followed = self.files.iter().map(|file| &file.at.name);
-        let names: BTreeSet<_> = followed.chain(paths).cloned().collect();
-        for name in names {
-            let parent = beside(&name).map(|directory| fs::metadata(directory).and_then(|found| found.modified()));
-            let is_newer = |changed: io::Result<SystemTime>| changed.is_ok_and(|changed| changed + TICK >= self.looked);
-            if !self.has_looked || parent.into_iter().any(is_newer) {
-                for file in self.between(&name, now) {
-                    self.insert(file);
-                }
-            }
-        }
-    }
-
-    /// Follows a rotated file: before what has its name now, or was written later, if that is followed already.
-    fn insert(&mut self, file: Followed) {
-        let is_newer = |known: &Followed| known.is_matched || known.written > file.written;
-        let is_later = |known: &Followed| known.at.name == file.at.name && is_newer(known);
-        let index = self.files.iter().position(is_later).unwrap_or(self.files.len());
-        self.files.insert(index, file);
-        self.rotated();
-    }
-
-    /// Follows what is known by now to be no copy under way, or a copy of what was truncated since.
-    fn settle(&mut self, now: Instant, buffer: &mut [u8]) {
-        for (name, mut file) in std::mem::take(&mut self.later) {
-            // Compared with nothing yet, it cannot differ; only its size is asked for.
-            let is_there = file.check(now).is_ok();
-            if !is_there || self.files.iter().any(|known| known.at.id == file.at.id) {
-                continue;
-            }
-            match self.place(&file) {
-                Place::Later => {
-                    self.later.push((name, file));
-                    continue;
-                }
-                Place::Start => {}
-                Place::At(position) => file.resume(&position),
-                Place::BehindSize(size) => {
-                    if file.skip_to(size, buffer).is_err() {
-                        continue;
-                    }
-                }
-            }
-            file.at.name = name;
-            self.insert(file);
-        }
-        let surplus = self.later.len().saturating_sub(MAX_OLD);
-        self.later.drain(..surplus);
-    }
-
-    /// Rotations of `name` that are not followed and were written since the last look, the oldest first.
-    fn between(&mut self, name: &Path, now: Instant) -> Vec<Followed> {
-        let mut found = Vec::new();
-        for entry in entries_beside(name)
-            .filter(|entry| is_rotation(name, &entry.path()))
-            .take(MAX_FILES)
-        {
-            // Of the file, where the entry is a symbolic link.
-            let Ok(metadata) = fs::metadata(entry.path()) else {
-                continue;
-            };
-            let id = Id::of(&metadata);
-            if self.is_first {
-                self.closed.push((id, metadata.size()));
-            }
-            let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            let waiting = self.later.iter().map(|(_, file)| file);
-            let is_known = self.files.iter().chain(waiting).any(|file| file.at.id == id);
-            if self.is_first || is_known || !metadata.is_file() || written + TICK < self.looked {
-                continue;
-            }
-            let Ok(mut file) = Followed::open(&entry.path(), now) else {
-                continue;
-            };
-            match self.place(&file) {
-                Place::Later => {
-                    file.is_matched = false;
-                    self.later.push((name.to_owned(), file));
-                }
-                Place::Start => {
-                    name.clone_into(&mut file.at.name);
-                    file.is_matched = false;
-                    found.push((written, Reverse(rotation_number(&entry.path())), file));
-                }
-                Place::At(_) | Place::BehindSize(_) => {}
-            }
-        }
-        found.sort_by_key(|(written, number, _)| (*written, *number));
-        found.into_iter().map(|(_, _, file)| file).collect()
     }
 
     /// Rule 3: a file has its turn when none before it under the same name has more.
@@ -539,25 +372,6 @@ impl Follower {
         let unread = self.files.iter().map(Followed::unread_bytes).sum();
         status.unread_bytes.store(unread, Relaxed);
     }
-}
-
-/// The directory a file lies in, and the one it really lies in where its name is a symbolic link.
-fn beside(name: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let parent = |path: &Path| match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let mut directories = vec![parent(name)];
-    if let Ok(real) = fs::canonicalize(name) {
-        directories.push(parent(&real));
-    }
-    directories.dedup();
-    directories.into_iter()
-}
-
-fn entries_beside(name: &Path) -> impl Iterator<Item = DirEntry> + use<> {
-    let listed = beside(name).filter_map(|directory| fs::read_dir(directory).ok());
-    listed.flat_map(|entries| entries.flatten().take(MAX_ENTRIES))
 }
 
 fn fault(path: &Path, error: &io::Error) -> String {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::datagram::Datagrams;
 use self::frames::{Frame, Frames};
 use super::sink::Sink;
-use super::{Listener, MAX_LINE_BYTES, Seen, Skipped, Status};
+use super::{Listener, MAX_LINE_BYTES, Seen, Skipped};
 
 /// Wait after an address could not be had.
 const AGAIN: Duration = Duration::from_secs(5);

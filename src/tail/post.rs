@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::records::{NotRecords, Records};
 use super::sink::Sink;
-use super::{MAX_LINE_BYTES, Status};
+use super::{CHUNK_BYTES, MAX_LINE_BYTES, Status};
 
 /// Bytes of all bodies under way, and so of one. Vector's batches of 10 MB and Logpush's are far smaller in gzip.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -174,7 +174,7 @@ async fn collect(
 async fn hand_out(body: &[Bytes], is_gzip: bool, most: usize, sink: &mut Sink) -> Result<(), StatusCode> {
     let mut records = Records::default();
     let mut unpacked = MultiGzDecoder::new(Vec::new());
-    let mut length = 0;
+    let (mut length, mut turn) = (0, 0);
     // Small pieces: a piece of gzip may unpack to a thousand times its size.
     for piece in body.iter().flat_map(|chunk| chunk.chunks(1024)) {
         if is_gzip {
@@ -182,11 +182,15 @@ async fn hand_out(body: &[Bytes], is_gzip: bool, most: usize, sink: &mut Sink) -
             length += feed(&mut records, unpacked.get_mut(), sink)?;
         } else {
             records.feed(piece, sink).map_err(refused)?;
+            length += piece.len();
         }
         if length > most {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        tokio::task::consume_budget().await;
+        if length - turn >= CHUNK_BYTES {
+            turn = length;
+            tokio::task::yield_now().await;
+        }
     }
     if is_gzip {
         unpacked.try_finish().map_err(|_: io::Error| StatusCode::BAD_REQUEST)?;

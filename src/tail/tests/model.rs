@@ -387,12 +387,6 @@ proptest! {
         }
         world.forbid(false);
         world.poll();
-        prop_assert!(world.poll_again().is_empty());
-    }
-}
-
-impl World {
-    fn poll_again(&mut self) -> Vec<String> {
-        self.rig.poll()
+        prop_assert!(world.rig.poll().is_empty());
     }
 }
