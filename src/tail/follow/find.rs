@@ -44,9 +44,13 @@ impl Follower {
                     let name = std::mem::replace(&mut file.at.name, file.path.clone());
                     self.later.push((name, file));
                 }
-            } else if position.name.exists() {
-                let path = position.name.display();
-                tracing::warn!(log = self.id, %path, "the file that was read is gone; what it still got is not read");
+            } else {
+                if position.name.exists() {
+                    let path = position.name.display();
+                    tracing::warn!(log = self.id, %path, "the file that was read cannot be found or opened");
+                }
+                // It may only be closed to us for now.
+                self.keep(position);
             }
         }
     }
@@ -138,7 +142,9 @@ impl Follower {
             let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             let waiting = self.later.iter().map(|(_, file)| file);
             let is_known = self.files.iter().chain(waiting).any(|file| file.at.id == id);
-            if self.is_first || is_known || !metadata.is_file() || written + TICK < self.looked {
+            let is_unfinished = self.is_unfinished(id, metadata.size());
+            let is_old = written + TICK < self.looked && !is_unfinished;
+            if self.is_first || is_known || !metadata.is_file() || is_old {
                 continue;
             }
             let Ok(mut file) = Followed::open(&entry.path(), now) else {
@@ -148,17 +154,26 @@ impl Follower {
                 Place::Later => {
                     file.is_matched = false;
                     self.later.push((name.to_owned(), file));
+                    continue;
                 }
-                Place::Start => {
-                    name.clone_into(&mut file.at.name);
-                    file.is_matched = false;
-                    found.push((written, Reverse(rotation_number(&entry.path())), file));
-                }
-                Place::At(_) | Place::BehindSize(_) => {}
+                Place::At(_) if !is_unfinished => continue,
+                Place::BehindSize(_) => continue,
+                Place::At(position) => file.resume(&position),
+                Place::Start => {}
             }
+            name.clone_into(&mut file.at.name);
+            file.is_matched = false;
+            found.push((written, Reverse(rotation_number(&entry.path())), file));
         }
         found.sort_by_key(|(written, number, _)| (*written, *number));
         found.into_iter().map(|(_, _, file)| file).collect()
+    }
+
+    /// A file that was given up or could not be opened, and holds more than was read of it.
+    fn is_unfinished(&self, id: Id, size: u64) -> bool {
+        self.done
+            .iter()
+            .any(|position| position.id == id && position.offset < size)
     }
 
     /// Where reading of a file begins that is not followed.

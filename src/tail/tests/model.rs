@@ -34,7 +34,7 @@ enum Action {
     Delete,
     /// The rotated file of this number loses its name.
     DeleteOld(usize),
-    /// `access.log` cannot be opened, or can again. Says nothing where the tests run as root.
+    /// `access.log` cannot be read, or can again. Says nothing where the tests run as root.
     Forbid(bool),
     /// One pass of the reader.
     Poll,
@@ -211,6 +211,7 @@ impl World {
     }
 
     fn switch(&mut self) {
+        self.forbid(false);
         if self.is_linked
             && let Some(current) = self.current.take()
         {
@@ -230,6 +231,7 @@ impl World {
     }
 
     fn rename(&mut self) {
+        self.forbid(false);
         let Some(current) = self.current.take() else { return };
         self.shift();
         fs::rename(self.log(), self.old(1)).unwrap();
@@ -285,6 +287,7 @@ impl World {
     }
 
     fn delete(&mut self) {
+        self.forbid(false);
         let Some(current) = self.current.take() else { return };
         fs::remove_file(self.log()).unwrap();
         self.lose(current);
@@ -310,7 +313,8 @@ impl World {
         if self.current.is_none() || rustix::process::geteuid().is_root() {
             return;
         }
-        let mode = if is_forbidden { 0 } else { 0o644 };
+        // The gateway may still write.
+        let mode = if is_forbidden { 0o200 } else { 0o644 };
         fs::set_permissions(self.log(), fs::Permissions::from_mode(mode)).unwrap();
         self.is_forbidden = is_forbidden;
     }
