@@ -143,8 +143,8 @@ impl Follower {
             let waiting = self.later.iter().map(|(_, file)| file);
             let is_known = self.files.iter().chain(waiting).any(|file| file.at.id == id);
             let is_unfinished = self.is_unfinished(id, metadata.size());
-            let is_old = written + TICK < self.looked && !is_unfinished;
-            if self.is_first || is_known || !metadata.is_file() || is_old {
+            let is_old = written + TICK < self.looked;
+            if self.is_first || is_known || !metadata.is_file() || is_old && !is_unfinished {
                 continue;
             }
             let Ok(mut file) = Followed::open(&entry.path(), now) else {
@@ -156,10 +156,10 @@ impl Follower {
                     self.later.push((name.to_owned(), file));
                     continue;
                 }
-                Place::At(_) if !is_unfinished => continue,
-                Place::BehindSize(_) => continue,
-                Place::At(position) => file.resume(&position),
-                Place::Start => {}
+                // Not a copy of it, but the very file.
+                Place::At(position) if position.id == id && position.offset < file.size => file.resume(&position),
+                Place::Start if !is_old => {}
+                Place::At(_) | Place::Start | Place::BehindSize(_) => continue,
             }
             name.clone_into(&mut file.at.name);
             file.is_matched = false;
@@ -193,7 +193,9 @@ impl Follower {
         if self.files.iter().any(is_copy) {
             return Place::Later;
         }
-        if let Some(position) = self.done.iter().chain(&self.last).find(is_read) {
+        // Where several fit, one of this very file, and the one that was read furthest.
+        let known = self.done.iter().chain(&self.last).filter(is_read);
+        if let Some(position) = known.max_by_key(|position| (position.id == file.at.id, position.offset)) {
             return Place::At(position.clone());
         }
         let closed = self.closed.iter().find(|(id, _)| *id == file.at.id);
