@@ -51,6 +51,24 @@ pub struct Exchange<'l> {
     pub join: Join<'l>,
 }
 
+impl<'l> Exchange<'l> {
+    /// One attempt, at this backend, that ended as the request did; none where the log names no backend.
+    pub fn tried_once(&mut self, backend: &'l [u8]) {
+        if backend.is_empty() {
+            return;
+        }
+        let reason = match self.outcome {
+            Outcome::Failed(reason) => Some(reason),
+            Outcome::Served | Outcome::ClientClosed => None,
+        };
+        self.attempts.push(Attempt {
+            backend,
+            reason,
+            reused: None,
+        });
+    }
+}
+
 /// How a logged request ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {

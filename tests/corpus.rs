@@ -98,6 +98,8 @@ fn judge(cell: &Cell, source: Source, seen: &Seen) -> Judged {
         let label = cause.label();
         candidates.contains(label)
             || determinable == label
+            // A second reading of what the origin did that is right too.
+            || cell.truth["accept_also"].as_array().is_some_and(|also| also.iter().any(|one| one == label))
             || family(cause).is_some_and(|family| candidates.iter().any(|candidate| candidate.starts_with(family)))
             // Where the lines allow several, one of those named is one of those that look the same.
             || seen.candidates.get(&cause).is_some_and(|named| named.iter().any(|one| candidates.contains(one.label())))

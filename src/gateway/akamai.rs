@@ -3,6 +3,9 @@
 //! Source: the Property Manager documentation.
 //! - Read timeout 120 s until the first byte (shorter in some versions).
 //! - Kept connections 300 s.
+//!
+//! Its logs are not read: DataStream 2 (techdocs.akamai.com/datastream2, "Data set parameters") writes the fields its
+//! owner chooses, in an order of their own, and what its error codes say of the origin is not documented in public.
 
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, secs};

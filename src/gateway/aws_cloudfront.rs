@@ -6,8 +6,11 @@
 //! - Keep-alive timeout 5 s.
 //! - Certificates are verified: expired, self-signed, wrong name or an incomplete chain is a 502.
 
+use super::log::{Field, Fields, Format, Key, Layout, Logs, Unit, Variable, key, key_in, text, time, var, var_in};
 use super::page::{Page, Said};
 use super::{Kind, NONE, secs};
+use crate::cause::Cause;
+use crate::exchange::{Exchange, Outcome, Reason, Stamp};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -22,7 +25,7 @@ pub const KIND: Kind = Kind {
         ..NONE
     },
     verifies_origin_certificate: true,
-    logs: None,
+    logs: Some(&LOGS),
     page: Some(PAGE),
 };
 
@@ -44,3 +47,261 @@ pub const PAGE: Page = Page {
         own.then_some("aws_cloudfront")
     },
 };
+
+/// What its logs look like and mean.
+///
+/// Source: CloudFront developer guide, "Standard logs" and the chapters on status codes 502 to 504.
+const LOGS: Logs = Logs {
+    formats: &[
+        Format {
+            name: "standard",
+            layout: Layout::Columns {
+                separator: b'\t',
+                names: COLUMNS,
+            },
+        },
+        Format {
+            name: "json",
+            layout: Layout::Json(JSON),
+        },
+    ],
+    syntax: None,
+    variables: VARIABLES,
+    exchange,
+    errors: None,
+    causes: CAUSES,
+    tells: "x-edge-detailed-result-type names the stage at which the origin failed, also behind a custom error page with another status; the line #Fields: says which columns follow.",
+    silent: "Whether a connect was refused or its handshake failed; whether a connect or an answer timed out; which part of DNS failed. Lines come minutes late: for reports, not for paging.",
+};
+
+/// Where the log lost its line `#Fields:`.
+const COLUMNS: &[&str] = &[
+    "date",
+    "time",
+    "x-edge-location",
+    "sc-bytes",
+    "c-ip",
+    "cs-method",
+    "cs(Host)",
+    "cs-uri-stem",
+    "sc-status",
+    "cs(Referer)",
+    "cs(User-Agent)",
+    "cs-uri-query",
+    "cs(Cookie)",
+    "x-edge-result-type",
+    "x-edge-request-id",
+    "x-host-header",
+    "cs-protocol",
+    "cs-bytes",
+    "time-taken",
+    "x-forwarded-for",
+    "ssl-protocol",
+    "ssl-cipher",
+    "x-edge-response-result-type",
+    "cs-protocol-version",
+    "fle-status",
+    "fle-encrypted-fields",
+    "c-port",
+    "time-to-first-byte",
+    "x-edge-detailed-result-type",
+    "sc-content-type",
+    "sc-content-len",
+    "sc-range-start",
+    "sc-range-end",
+];
+
+const VARIABLES: &[Variable] = &[
+    var("date", Field::Extra1),
+    var("time", Field::Extra2),
+    var("timestamp", Field::Time),
+    var("timestamp(ms)", Field::Time),
+    var("c-ip", Field::Client),
+    var("cs-method", Field::Method),
+    var("cs(Host)", Field::Name),
+    var("x-host-header", Field::Host),
+    var("cs-uri-stem", Field::Target),
+    var("sc-status", Field::Status),
+    var("cs(User-Agent)", Field::Agent),
+    var("x-edge-result-type", Field::Cache),
+    var("x-edge-detailed-result-type", Field::Detail),
+    var("x-edge-request-id", Field::RequestId),
+    var_in("time-taken", Field::Duration, Unit::Seconds),
+    var_in("time-to-first-byte", Field::HeaderTimes, Unit::Seconds),
+];
+
+const JSON: &[Key] = &[
+    key("date", Field::Extra1),
+    key("time", Field::Extra2),
+    key("timestamp", Field::Time),
+    key("timestamp(ms)", Field::Time),
+    key("c-ip", Field::Client),
+    key("cs(Host)", Field::Name),
+    key("x-host-header", Field::Host),
+    key("cs-uri-stem", Field::Target),
+    key("sc-status", Field::Status),
+    key("cs(User-Agent)", Field::Agent),
+    key("x-edge-result-type", Field::Cache),
+    key("x-edge-detailed-result-type", Field::Detail),
+    key("x-edge-request-id", Field::RequestId),
+    key_in("time-taken", Field::Duration, Unit::Seconds),
+];
+
+const CAUSES: &[Cause] = &[
+    Cause::ResponseTimeout,
+    Cause::ResponseReset,
+    Cause::ResponseClosed,
+    Cause::ResponseMalformed,
+    Cause::ResponseHeaderTooLarge,
+    Cause::ResponseTruncated,
+    Cause::BadGateway,
+    Cause::GatewayTimeout,
+    Cause::ServiceUnavailable,
+    Cause::DisguisedBadGateway,
+    Cause::ServerError,
+    Cause::GatewayConfig,
+    Cause::DnsFailed,
+    Cause::ResponseFailed,
+];
+
+const ANY_DNS: &[Cause] = &[
+    Cause::DnsNxdomain,
+    Cause::DnsNodata,
+    Cause::DnsServfail,
+    Cause::DnsRefused,
+    Cause::DnsTimeout,
+];
+const CONNECT_OR_TLS: &[Cause] = &[
+    Cause::ConnectRefused,
+    Cause::ConnectUnreachable,
+    Cause::ConnectReset,
+    Cause::TlsTimeout,
+    Cause::TlsClosed,
+    Cause::TlsNotTls,
+    Cause::TlsProtocol,
+    Cause::TlsCertificateExpired,
+    Cause::TlsCertificateNotYetValid,
+    Cause::TlsCertificateNameMismatch,
+    Cause::TlsCertificateUntrusted,
+    Cause::TlsClientCertificateRequired,
+];
+const ANY_TIMEOUT: &[Cause] = &[Cause::ConnectTimeout, Cause::ResponseTimeout];
+const READ: &[Cause] = &[Cause::ResponseReset, Cause::ResponseTimeout];
+
+/// A request, from its line.
+fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
+    let raw_status = fields.raw(Field::Status)?;
+    let mut exchange = fields.exchange();
+    exchange.time = exchange.time.or_else(|| date_and_time(fields));
+    if exchange.time.is_none() || (exchange.status.is_none() && raw_status != b"000") {
+        return None;
+    }
+    exchange.outcome = outcome(fields.text(Field::Detail), exchange.status);
+    Some(exchange)
+}
+
+/// Date and time stand in columns of their own, in UTC.
+fn date_and_time(fields: &Fields<'_, '_>) -> Option<Stamp> {
+    let (date, clock) = (fields.raw(Field::Extra1)?, fields.raw(Field::Extra2)?);
+    let mut text = [b' '; 19];
+    text.get_mut(..10)?.copy_from_slice(date.get(..10)?);
+    text.get_mut(11..)?.copy_from_slice(clock.get(..8)?);
+    let stamp = time::parse(&text)?;
+    Some(Stamp { local: false, ..stamp })
+}
+
+fn outcome(detail: &[u8], status: Option<u16>) -> Outcome {
+    // The viewer had closed the connection before an answer was sent.
+    let Some(status) = status else {
+        return Outcome::ClientClosed;
+    };
+    let own = text::own_status(status);
+    // A custom error page may carry any status.
+    let shown = own.unwrap_or(Cause::DisguisedBadGateway);
+    let reason = match detail {
+        b"ClientCommError" | b"ClientHungUpRequest" => return Outcome::ClientClosed,
+        b"OriginDnsError" => Reason::one_of(Cause::DnsFailed, ANY_DNS),
+        b"OriginConnectError" => Reason::one_of(shown, CONNECT_OR_TLS),
+        b"OriginCommError" => Reason::one_of(shown, ANY_TIMEOUT),
+        b"OriginReadError" => Reason::one_of(Cause::ResponseFailed, READ),
+        b"OriginWriteError" => Reason::exact(Cause::ResponseReset),
+        b"OriginHeaderTooBigError" => Reason::exact(Cause::ResponseHeaderTooLarge),
+        b"OriginInvalidResponseError" | b"OriginError" | b"OriginContentRangeLengthError" => {
+            Reason::exact(Cause::ResponseMalformed)
+        }
+        b"OriginZeroSizeObjectError" => Reason::exact(Cause::ResponseClosed),
+        b"SlowReaderOriginError" => Reason::exact(Cause::ResponseTimeout),
+        b"AbortedOrigin" => Reason::exact(Cause::ResponseTruncated),
+        detail => match own {
+            None => return Outcome::Served,
+            Some(_) if detail.starts_with(b"Lambda") || detail.starts_with(b"Function") => {
+                Reason::exact(Cause::GatewayConfig)
+            }
+            Some(own) if detail.is_empty() || detail == b"Error" => Reason::open(own),
+            // The result of an answer that was had: the origin's own.
+            Some(own) => Reason::exact(own),
+        },
+    };
+    Outcome::Failed(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::testing;
+    use super::*;
+
+    #[test]
+    fn detailed_result_types() {
+        for (status, detail, expected) in [
+            ("200", "Hit", "200 served"),
+            ("404", "Error", "404 served"),
+            ("502", "OriginDnsError", "502 dns_failed?"),
+            ("502", "OriginConnectError", "502 bad_gateway?"),
+            ("504", "OriginCommError", "504 gateway_timeout?"),
+            ("502", "OriginReadError", "502 response_failed?"),
+            ("502", "OriginWriteError", "502 response_reset"),
+            ("502", "OriginHeaderTooBigError", "502 response_header_too_large"),
+            ("502", "OriginInvalidResponseError", "502 response_malformed"),
+            ("502", "OriginError", "502 response_malformed"),
+            ("502", "OriginZeroSizeObjectError", "502 response_closed"),
+            ("502", "OriginContentRangeLengthError", "502 response_malformed"),
+            ("504", "SlowReaderOriginError", "504 response_timeout"),
+            ("200", "AbortedOrigin", "200 response_truncated"),
+            ("200", "OriginConnectError", "200 disguised_bad_gateway?"),
+            ("502", "LambdaValidationError", "502 gateway_config"),
+            ("502", "LambdaExecutionError", "502 gateway_config"),
+            ("503", "LambdaLimitExceeded", "503 gateway_config"),
+            ("503", "FunctionExecutionError", "503 gateway_config"),
+            ("502", "Error", "502 bad_gateway"),
+            ("502", "Miss", "502 bad_gateway"),
+            ("400", "InvalidRequestBlocked", "400 served"),
+            ("200", "ClientCommError", "200 client_closed"),
+            ("000", "ClientHungUpRequest", "- client_closed"),
+            ("000", "Error", "- client_closed"),
+        ] {
+            let line = format!(
+                "2026-11-20\t10:57:01\tLAX1\t2390282\t192.0.2.202\tGET\td111111abcdef8.cloudfront.net\t/a%20b\t{status}\t-\tMozilla/4.0%20(x)\t-\t-\tError\tid==\tshop.example\thttp\t-\t0.001\t-\t-\t-\tError\tHTTP/1.1\t-\t-\t11040\t0.001\t{detail}\ttext/html\t78\t-\t-"
+            );
+            assert_eq!(testing::told(&KIND, &line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn columns_by_their_header() {
+        testing::check(
+            &KIND,
+            &[
+                ("#Version: 1.0", "other"),
+                (
+                    "#Fields: date time sc-status x-edge-detailed-result-type\n2026-11-20\t10:57:01\t502\tOriginDnsError",
+                    "502 dns_failed?",
+                ),
+                (
+                    r#"{"date":"2026-11-20","time":"10:57:01","sc-status":"502","x-edge-detailed-result-type":"OriginDnsError"}"#,
+                    "502 dns_failed?",
+                ),
+                ("a\tb\tc\td", "foreign"),
+            ],
+        );
+    }
+}

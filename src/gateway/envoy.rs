@@ -7,9 +7,14 @@
 //! - Upstream `idle_timeout` 1 h: longer than most origins keep a connection.
 //! - Without a validation context the peer's certificate is not verified.
 
+use super::log::{
+    ErrorLine, Field, Fields, Format, Key, Layout, Logs, Memory, Syntax, Unit, Variable, key, key_in, text, time, var,
+    var_in,
+};
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, secs};
 use crate::cause::Cause;
+use crate::exchange::{Exchange, Outcome, Reason};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -24,7 +29,7 @@ pub const KIND: Kind = Kind {
         ..NONE
     },
     verifies_origin_certificate: false,
-    logs: None,
+    logs: Some(&LOGS),
     page: Some(PAGE),
 };
 
@@ -64,7 +69,7 @@ fn reset(said: Said, text: &str) -> Said {
     let failed = said.bad_gateway();
     match reason {
         "connection failure" | "remote connection failure" | "local connection failure" => {
-            match TRANSPORT.iter().find(|(part, _)| transport.contains(part)) {
+            match PAGE_TRANSPORT.iter().find(|(part, _)| transport.contains(part)) {
                 Some((_, cause)) => failed.because(*cause),
                 None => failed.maybe(NO_CONNECTION),
             }
@@ -88,7 +93,7 @@ fn reset(said: Said, text: &str) -> Said {
 /// Transport failure reasons, the surest first (issues 15584, 17484, 22368 of envoyproxy/envoy). Since the release of
 /// 2026 that detects resets in the TLS socket a connection failure without one does not exclude certificates (issue
 /// 45011).
-const TRANSPORT: &[(&str, Cause)] = &[
+const PAGE_TRANSPORT: &[(&str, Cause)] = &[
     ("delayed connect error: 111", Cause::ConnectRefused),
     ("delayed connect error: Connection refused", Cause::ConnectRefused),
     ("delayed connect error: 110", Cause::ConnectTimeout),
@@ -102,3 +107,650 @@ const TRANSPORT: &[(&str, Cause)] = &[
 ];
 
 const NO_CONNECTION: &[Cause] = &[Cause::ConnectFailed, Cause::TlsFailed];
+
+/// What its logs look like and mean. Istio writes the same.
+///
+/// Source: Envoy documentation, `access_log/usage` and `response_code_details`; `router.cc`, `utility.cc`
+/// (`resetReasonToString`); Istio documentation, `access-log`.
+pub const LOGS: Logs = Logs {
+    formats: &[
+        Format {
+            name: "default",
+            layout: Layout::Pattern(DEFAULT),
+        },
+        Format {
+            name: "istio",
+            layout: Layout::Pattern(ISTIO),
+        },
+        Format {
+            name: "badgateway",
+            layout: Layout::Pattern(RECOMMENDED),
+        },
+        Format {
+            name: "json",
+            layout: Layout::Json(JSON),
+        },
+    ],
+    syntax: Some(Syntax::Envoy),
+    variables: VARIABLES,
+    exchange,
+    errors: Some(error_line),
+    causes: CAUSES,
+    tells: "With %RESPONSE_CODE_DETAILS% and %UPSTREAM_TRANSPORT_FAILURE_REASON% one line names why a connect or a handshake failed, tells an answer of the origin from one of Envoy's own, and shows a response that was cut.",
+    silent: "Whether the origin closed or reset the connection; whether a connect timed out or the TLS handshake on it; why no host is healthy, DNS included. The default format leaves connect and TLS together.",
+};
+
+const DEFAULT: &str = r#"[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%""#;
+
+const ISTIO: &str = r#"[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%"#;
+
+/// The format that makes Envoy say the most.
+const RECOMMENDED: &str = r#"[%START_TIME%] %DOWNSTREAM_REMOTE_ADDRESS% "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %DURATION% %UPSTREAM_REQUEST_ATTEMPT_COUNT% "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER% %ROUTE_NAME%"#;
+
+const VARIABLES: &[Variable] = &[
+    var("START_TIME", Field::Time),
+    var("REQ(:METHOD)", Field::Method),
+    var("REQ(X-ENVOY-ORIGINAL-PATH?:PATH)", Field::Target),
+    var("REQ(:PATH)", Field::Target),
+    var("REQ(:AUTHORITY)", Field::Host),
+    var("REQ(USER-AGENT)", Field::Agent),
+    var("REQ(X-REQUEST-ID)", Field::RequestId),
+    var("REQ", Field::Text),
+    var("PROTOCOL", Field::Own),
+    var("RESPONSE_CODE", Field::Status),
+    var("RESPONSE_FLAGS", Field::State),
+    var("RESPONSE_CODE_DETAILS", Field::Detail),
+    var("CONNECTION_TERMINATION_DETAILS", Field::Closing),
+    var("UPSTREAM_TRANSPORT_FAILURE_REASON", Field::TlsReason),
+    var_in("DURATION", Field::Duration, Unit::Millis),
+    var_in("RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)", Field::BackendTimes, Unit::Millis),
+    var("UPSTREAM_REQUEST_ATTEMPT_COUNT", Field::Tried),
+    var("UPSTREAM_HOST", Field::Backends),
+    var("UPSTREAM_REMOTE_ADDRESS", Field::Backends),
+    var("UPSTREAM_CLUSTER", Field::Name),
+    var("UPSTREAM_CLUSTER_RAW", Field::Name),
+    var("ROUTE_NAME", Field::Route),
+    var("DOWNSTREAM_REMOTE_ADDRESS", Field::Client),
+    var("DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", Field::Client),
+    var("BYTES_RECEIVED", Field::Own),
+    var("BYTES_SENT", Field::BytesSent),
+    var("UPSTREAM_LOCAL_ADDRESS", Field::Own),
+    var("DOWNSTREAM_LOCAL_ADDRESS", Field::Own),
+];
+
+/// Istio's keys, and those of the examples in Envoy's documentation.
+const JSON: &[Key] = &[
+    key("start_time", Field::Time),
+    key("method", Field::Method),
+    key("path", Field::Target),
+    key("authority", Field::Host),
+    key("user_agent", Field::Agent),
+    key("request_id", Field::RequestId),
+    key("response_code", Field::Status),
+    key("status", Field::Status),
+    key("response_flags", Field::State),
+    key("response_code_details", Field::Detail),
+    key("upstream_transport_failure_reason", Field::TlsReason),
+    key_in("duration", Field::Duration, Unit::Millis),
+    key_in("upstream_service_time", Field::BackendTimes, Unit::Millis),
+    key("upstream_request_attempt_count", Field::Tried),
+    key("upstream_attempts", Field::Tried),
+    key("upstream_host", Field::Backends),
+    key("upstream_cluster", Field::Name),
+    key("route_name", Field::Route),
+    key("downstream_remote_address", Field::Client),
+    key("client", Field::Client),
+];
+
+const CAUSES: &[Cause] = &[
+    Cause::ConnectRefused,
+    Cause::ConnectTimeout,
+    Cause::ConnectUnreachable,
+    Cause::ConnectReset,
+    Cause::TlsNotTls,
+    Cause::TlsProtocol,
+    Cause::TlsCertificateExpired,
+    Cause::TlsCertificateNotYetValid,
+    Cause::TlsCertificateNameMismatch,
+    Cause::TlsCertificateUntrusted,
+    Cause::TlsCertificateRevoked,
+    Cause::TlsClientCertificateRequired,
+    Cause::ResponseTimeout,
+    Cause::ResponseReset,
+    Cause::ResponseTruncated,
+    Cause::ResponseBodyTimeout,
+    Cause::BadGateway,
+    Cause::GatewayTimeout,
+    Cause::ServiceUnavailable,
+    Cause::ServerError,
+    Cause::NoLiveUpstream,
+    Cause::UpstreamOverloaded,
+    Cause::GatewayConfig,
+    Cause::GatewayInternal,
+    Cause::DnsFailed,
+    Cause::ConnectFailed,
+    Cause::TlsFailed,
+    Cause::ResponseFailed,
+];
+
+/// `UF` says neither connect nor TLS: both belong to the connection pool's connect.
+const CONNECT_OR_TLS: &[Cause] = &[
+    Cause::ConnectRefused,
+    Cause::ConnectTimeout,
+    Cause::ConnectUnreachable,
+    Cause::ConnectReset,
+    Cause::TlsTimeout,
+    Cause::TlsClosed,
+    Cause::TlsNotTls,
+    Cause::TlsProtocol,
+    Cause::TlsCertificateExpired,
+    Cause::TlsCertificateNotYetValid,
+    Cause::TlsCertificateNameMismatch,
+    Cause::TlsCertificateUntrusted,
+    Cause::TlsCertificateRevoked,
+    Cause::TlsClientCertificateRequired,
+];
+/// `connect_timeout` of the cluster covers the handshake.
+const CONNECT_OR_TLS_TIMEOUT: &[Cause] = &[Cause::ConnectTimeout, Cause::TlsTimeout];
+/// A failed connect has a transport reason; without one the peer ended the handshake, or (since 2026) a certificate
+/// was refused: envoyproxy/envoy issue 45011.
+const TLS_WITHOUT_REASON: &[Cause] = &[
+    Cause::TlsClosed,
+    Cause::TlsClientCertificateRequired,
+    Cause::TlsCertificateExpired,
+    Cause::TlsCertificateNotYetValid,
+    Cause::TlsCertificateNameMismatch,
+    Cause::TlsCertificateUntrusted,
+];
+const ANY_CERTIFICATE: &[Cause] = &[
+    Cause::TlsCertificateExpired,
+    Cause::TlsCertificateNotYetValid,
+    Cause::TlsCertificateNameMismatch,
+    Cause::TlsCertificateUntrusted,
+    Cause::TlsCertificateRevoked,
+];
+const CLOSED_OR_RESET: &[Cause] = &[Cause::ResponseClosed, Cause::ResponseReset, Cause::ConnectReset];
+const NO_VALID_HEAD: &[Cause] = &[
+    Cause::ResponseMalformed,
+    Cause::ResponseReset,
+    Cause::ResponseHeaderTooLarge,
+];
+const CUT_OR_MALFORMED: &[Cause] = &[Cause::ResponseTruncated, Cause::ResponseMalformed];
+const ANY_DNS: &[Cause] = &[
+    Cause::DnsNxdomain,
+    Cause::DnsNodata,
+    Cause::DnsServfail,
+    Cause::DnsRefused,
+    Cause::DnsTimeout,
+    Cause::DnsMalformed,
+];
+
+/// A request, from its line in the access log.
+fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
+    fields.raw(Field::Status)?;
+    let mut exchange = fields.exchange();
+    exchange.backend_time = fields.time(Field::BackendTimes);
+    exchange.outcome = outcome(fields, exchange.status);
+    exchange.tried_once(fields.text(Field::Backends));
+    let tried = fields.number(Field::Tried).unwrap_or_default();
+    exchange.retries = u32::try_from(tried.saturating_sub(1)).unwrap_or_default();
+    Some(exchange)
+}
+
+fn outcome(fields: &Fields<'_, '_>, status: Option<u16>) -> Outcome {
+    let flags = fields.text(Field::State);
+    let details = fields.text(Field::Detail);
+    let reason = by_details(details, fields.text(Field::TlsReason), status).or_else(|| by_flags(flags, status));
+    let left = details.starts_with(b"downstream_") || (has_flag(flags, b"DC") && !details.starts_with(b"upstream_"));
+    match (status, reason) {
+        _ if left => Outcome::ClientClosed,
+        (Some(400..500), _) => Outcome::Served,
+        (_, Some(reason)) => Outcome::Failed(reason),
+        // A status of 0: nothing could be sent.
+        (None, None) => Outcome::ClientClosed,
+        (Some(status), None) => own(status).map_or(Outcome::Served, Outcome::Failed),
+    }
+}
+
+/// What is left where only the status is known.
+fn own(status: u16) -> Option<Reason> {
+    text::own_status(status).map(Reason::exact)
+}
+
+fn has_flag(flags: &[u8], flag: &[u8]) -> bool {
+    flags.split(|byte| *byte == b',').any(|known| known == flag)
+}
+
+/// From `RESPONSE_CODE_DETAILS`; `None` where they say nothing of a failure.
+fn by_details(details: &[u8], transport: &[u8], status: Option<u16>) -> Option<Reason> {
+    let failed = status.filter(|status| *status >= 500);
+    let (name, inside) = match memchr::memchr(b'{', details) {
+        Some(at) => (
+            &details[..at],
+            details[at + 1..].strip_suffix(b"}").unwrap_or(&details[at + 1..]),
+        ),
+        None => (details, &b""[..]),
+    };
+    let end = memchr::memchr2(b'|', b',', inside).unwrap_or(inside.len());
+    let (reset, behind) = (&inside[..end], inside.get(end + 1..).unwrap_or_default());
+    let transport = if transport.is_empty() { behind } else { transport };
+    match name {
+        b"upstream_reset_before_response_started" => Some(before_head(reset, transport, status)),
+        b"upstream_reset_after_response_started" => Some(after_head(reset)),
+        b"response_timeout"
+        | b"upstream_per_try_timeout"
+        | b"upstream_per_try_idle_timeout"
+        | b"upstream_max_stream_duration_reached"
+        | b"stream_idle_timeout" => Some(timeout(status)),
+        b"no_healthy_upstream" => failed.map(|_| Reason::exact(Cause::NoLiveUpstream)),
+        b"cluster_not_found" | b"route_not_found" => failed.map(|_| Reason::exact(Cause::GatewayConfig)),
+        b"maintenance_mode" | b"overload" | b"drop_overload" => {
+            failed.map(|_| Reason::exact(Cause::UpstreamOverloaded))
+        }
+        b"dns_resolution_failure" => failed.map(|_| Reason::one_of(Cause::DnsFailed, ANY_DNS)),
+        _ => None,
+    }
+}
+
+/// A deadline that passed before the head, or behind it.
+fn timeout(status: Option<u16>) -> Reason {
+    match status {
+        Some(..500) => Reason::exact(Cause::ResponseBodyTimeout),
+        _ => Reason::exact(Cause::ResponseTimeout),
+    }
+}
+
+/// By the words of `resetReasonToString`, blanks as `_`.
+fn before_head(reset: &[u8], transport: &[u8], status: Option<u16>) -> Reason {
+    let unknown = status.and_then(text::own_status).unwrap_or(Cause::Unknown);
+    match reset {
+        b"remote_connection_failure" | b"local_connection_failure" | b"connection_failure" => by_transport(transport)
+            .unwrap_or(match reset {
+                b"remote_connection_failure" if transport.is_empty() => {
+                    Reason::one_of(Cause::TlsFailed, TLS_WITHOUT_REASON)
+                }
+                _ => Reason::one_of(unknown, CONNECT_OR_TLS),
+            }),
+        b"connection_timeout" => Reason::one_of(unknown, CONNECT_OR_TLS_TIMEOUT),
+        b"connection_termination" => {
+            by_transport(transport).unwrap_or(Reason::one_of(Cause::ResponseFailed, CLOSED_OR_RESET))
+        }
+        b"remote_reset" | b"remote_refused_stream_reset" => Reason::exact(Cause::ResponseReset),
+        b"protocol_error" => Reason::one_of(Cause::ResponseFailed, NO_VALID_HEAD),
+        b"overflow" | b"overload_manager_reset" => Reason::exact(Cause::UpstreamOverloaded),
+        b"local_reset" | b"local_refused_stream_reset" => Reason::exact(Cause::GatewayInternal),
+        _ => Reason::open(unknown),
+    }
+}
+
+fn after_head(reset: &[u8]) -> Reason {
+    match reset {
+        b"connection_termination" | b"remote_reset" => Reason::exact(Cause::ResponseTruncated),
+        b"protocol_error" => Reason::one_of(Cause::ResponseFailed, CUT_OR_MALFORMED),
+        _ => Reason::open(Cause::ResponseFailed),
+    }
+}
+
+/// From `RESPONSE_FLAGS`; `None` where no flag tells of a failure behind Envoy.
+fn by_flags(flags: &[u8], status: Option<u16>) -> Option<Reason> {
+    let sent = matches!(status, Some(..500));
+    flags.split(|byte| *byte == b',').find_map(|flag| {
+        Some(match flag {
+            b"UF" => Reason::one_of(
+                status.and_then(text::own_status).unwrap_or(Cause::Unknown),
+                CONNECT_OR_TLS,
+            ),
+            b"UC" | b"UR" if sent => Reason::exact(Cause::ResponseTruncated),
+            b"UC" => Reason::one_of(Cause::ResponseFailed, CLOSED_OR_RESET),
+            b"UR" => Reason::exact(Cause::ResponseReset),
+            b"UPE" if sent => Reason::one_of(Cause::ResponseFailed, CUT_OR_MALFORMED),
+            b"UPE" => Reason::one_of(Cause::ResponseFailed, NO_VALID_HEAD),
+            b"UT" | b"UMSDR" | b"SI" => timeout(status),
+            // What follows speaks of this request only where no answer was sent.
+            _ if sent => return None,
+            b"UH" => Reason::exact(Cause::NoLiveUpstream),
+            b"UO" | b"OM" | b"DO" => Reason::exact(Cause::UpstreamOverloaded),
+            b"NR" | b"NC" => Reason::exact(Cause::GatewayConfig),
+            b"LR" | b"LH" => Reason::exact(Cause::GatewayInternal),
+            b"DF" => Reason::one_of(Cause::DnsFailed, ANY_DNS),
+            _ => return None,
+        })
+    })
+}
+
+/// The words of `UPSTREAM_TRANSPORT_FAILURE_REASON`, blanks as `_`, first match first: system errors of connect, and
+/// BoringSSL's names.
+const TRANSPORT: &[(&str, Reason)] = &{
+    use Cause::*;
+    const fn exact(cause: Cause) -> Reason {
+        Reason::exact(cause)
+    }
+    [
+        ("connect_error:_111", exact(ConnectRefused)),
+        ("connect_error:_Connection_refused", exact(ConnectRefused)),
+        ("connect_error:_110", exact(ConnectTimeout)),
+        ("connect_error:_Connection_timed_out", exact(ConnectTimeout)),
+        ("connect_error:_113", exact(ConnectUnreachable)),
+        ("connect_error:_101", exact(ConnectUnreachable)),
+        ("connect_error:_No_route_to_host", exact(ConnectUnreachable)),
+        ("connect_error:_Network_is_unreachable", exact(ConnectUnreachable)),
+        ("connect_error:_104", exact(ConnectReset)),
+        ("connect_error:_Connection_reset_by_peer", exact(ConnectReset)),
+        ("connect_error:_99", exact(GatewayInternal)),
+        ("connect_error:_Cannot_assign_requested_address", exact(GatewayInternal)),
+        ("connect_error:", Reason::open(ConnectFailed)),
+        ("CERTIFICATE_VERIFY_FAILED:", Reason::one_of(TlsFailed, ANY_CERTIFICATE)),
+        ("WRONG_VERSION_NUMBER", exact(TlsNotTls)),
+        ("HTTP_REQUEST", exact(TlsNotTls)),
+        ("ALERT_CERTIFICATE_REQUIRED", exact(TlsClientCertificateRequired)),
+        ("ALERT_BAD_CERTIFICATE", exact(TlsClientCertificateRequired)),
+        ("ALERT_UNKNOWN_CA", exact(TlsClientCertificateRequired)),
+        ("ALERT_PROTOCOL_VERSION", exact(TlsProtocol)),
+        ("ALERT_HANDSHAKE_FAILURE", exact(TlsProtocol)),
+        ("ALERT_UNRECOGNIZED_NAME", exact(TlsProtocol)),
+        ("ALERT_INTERNAL_ERROR", exact(TlsProtocol)),
+        ("ALERT_NO_APPLICATION_PROTOCOL", exact(TlsProtocol)),
+        ("UNSUPPORTED_PROTOCOL", exact(TlsProtocol)),
+        ("TLS_error:", Reason::open(TlsFailed)),
+        ("Secret_is_not_supplied_by_SDS", exact(GatewayConfig)),
+    ]
+};
+
+/// What follows `CERTIFICATE_VERIFY_FAILED:`. The texts are OpenSSL's, blanks as `_`.
+const CERTIFICATE: &[(&str, Cause)] = &[
+    ("certificate_has_expired", Cause::TlsCertificateExpired),
+    ("certificate_is_not_yet_valid", Cause::TlsCertificateNotYetValid),
+    ("SAN_matcher", Cause::TlsCertificateNameMismatch),
+    ("hostname_mismatch", Cause::TlsCertificateNameMismatch),
+    ("certificate_revoked", Cause::TlsCertificateRevoked),
+    ("unable_to_get_local_issuer_certificate", Cause::TlsCertificateUntrusted),
+    ("unable_to_get_issuer_certificate", Cause::TlsCertificateUntrusted),
+    ("unable_to_verify_the_first_certificate", Cause::TlsCertificateUntrusted),
+    ("self_signed_certificate", Cause::TlsCertificateUntrusted),
+    ("self-signed_certificate", Cause::TlsCertificateUntrusted),
+];
+
+fn by_transport(transport: &[u8]) -> Option<Reason> {
+    if transport.is_empty() {
+        return None;
+    }
+    // Older versions leave the blanks.
+    let said: Vec<u8> = transport
+        .iter()
+        .map(|byte| if *byte == b' ' { b'_' } else { *byte })
+        .collect();
+    if let Some(at) = text::find(&said, b"CERTIFICATE_VERIFY_FAILED:")
+        && let Some((_, cause)) = CERTIFICATE.iter().find(|(words, _)| text::has(&said[at..], words))
+    {
+        return Some(Reason::exact(*cause));
+    }
+    let known = TRANSPORT.iter().find(|(words, _)| text::has(&said, words));
+    known.map(|(_, reason)| *reason)
+}
+
+/// Envoy's own log says nothing of requests that fail. Its lines stand among those of the access log in containers:
+/// `[2026-11-20 11:01:42.303][13][info][main] …`, Istio's agent `2026-11-20T11:01:42.303000Z\tinfo\t…`.
+fn error_line<'l>(_: &mut Memory, line: &'l [u8]) -> ErrorLine<'l> {
+    let of_envoy = line.strip_prefix(b"[").and_then(|rest| {
+        let end = text::find(rest.get(..rest.len().min(40))?, b"][")?;
+        time::parse(&rest[..end])
+    });
+    let of_agent = || time::parse(&line[..memchr::memchr(b'\t', line.get(..line.len().min(40))?)?]);
+    match of_envoy.or_else(of_agent) {
+        Some(_) => ErrorLine::Other,
+        None => ErrorLine::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::testing;
+    use super::*;
+
+    fn default_line(status: &str, flags: &str) -> String {
+        format!(
+            r#"[2026-11-20T11:01:50.610Z] "GET /a HTTP/1.1" {status} {flags} 0 87 1 - "-" "curl" "81f84b16" "shop.example" "127.0.0.1:22013""#
+        )
+    }
+
+    #[test]
+    fn flags_alone() {
+        for (status, flags, expected) in [
+            ("200", "-", "200 served"),
+            ("404", "NR", "404 served"),
+            ("429", "RL", "429 served"),
+            ("502", "-", "502 bad_gateway"),
+            ("504", "-", "504 gateway_timeout"),
+            ("503", "UF", "503 service_unavailable?"),
+            ("503", "UF,URX", "503 service_unavailable?"),
+            ("503", "URX,UF", "503 service_unavailable?"),
+            ("503", "UC", "503 response_failed?"),
+            ("200", "UC", "200 response_truncated"),
+            ("503", "UR", "503 response_reset"),
+            ("200", "UR", "200 response_truncated"),
+            ("502", "UPE", "502 response_failed?"),
+            ("200", "UPE", "200 response_failed?"),
+            ("504", "UT", "504 response_timeout"),
+            ("200", "UT", "200 response_body_timeout"),
+            ("504", "UMSDR", "504 response_timeout"),
+            ("504", "SI", "504 response_timeout"),
+            ("408", "SI", "408 served"),
+            ("503", "UH", "503 no_live_upstream"),
+            ("503", "UO", "503 upstream_overloaded"),
+            ("503", "OM", "503 upstream_overloaded"),
+            ("503", "NC", "503 gateway_config"),
+            ("503", "LR", "503 gateway_internal"),
+            ("503", "LH", "503 gateway_internal"),
+            ("503", "DF", "503 dns_failed?"),
+            ("503", "FI", "503 service_unavailable"),
+            ("0", "DC", "- client_closed"),
+            ("200", "DC", "200 client_closed"),
+        ] {
+            assert_eq!(
+                testing::told(&KIND, &default_line(status, flags)),
+                expected,
+                "{status} {flags}"
+            );
+        }
+    }
+
+    #[test]
+    fn details_and_transport_reasons() {
+        const BEFORE: &str = "upstream_reset_before_response_started";
+        const TLS: &str = "TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_X509_verify_cert:_certificate_verification_error_at_depth_0:";
+        for (status, flags, details, expected) in [
+            ("502", "-", "via_upstream".to_owned(), "502 bad_gateway"),
+            ("503", "-", "direct_response".to_owned(), "503 service_unavailable"),
+            (
+                "503",
+                "UC",
+                format!("{BEFORE}{{connection_termination}}"),
+                "503 response_failed?",
+            ),
+            (
+                "502",
+                "UPE",
+                format!("{BEFORE}{{protocol_error}}"),
+                "502 response_failed?",
+            ),
+            ("503", "UR", format!("{BEFORE}{{remote_reset}}"), "503 response_reset"),
+            ("503", "UO", format!("{BEFORE}{{overflow}}"), "503 upstream_overloaded"),
+            ("503", "LR", format!("{BEFORE}{{local_reset}}"), "503 gateway_internal"),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{connection_timeout}}"),
+                "503 service_unavailable?",
+            ),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{remote_connection_failure}}"),
+                "503 tls_failed?",
+            ),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{connection_failure}}"),
+                "503 service_unavailable?",
+            ),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{remote_connection_failure,delayed_connect_error:_111}}"),
+                "503 connect_refused",
+            ),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{remote_connection_failure|delayed_connect_error:_Connection_refused}}"),
+                "503 connect_refused",
+            ),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{remote_connection_failure|delayed_connect_error:_No_route_to_host}}"),
+                "503 connect_unreachable",
+            ),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{remote_connection_failure|delayed_connect_error:_Connection_timed_out}}"),
+                "503 connect_timeout",
+            ),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{remote_connection_failure|{TLS}_certificate_is_not_yet_valid:TLS_error_end}}"),
+                "503 tls_certificate_not_yet_valid",
+            ),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{remote_connection_failure|{TLS}_certificate_has_expired:TLS_error_end}}"),
+                "503 tls_certificate_expired",
+            ),
+            (
+                "503",
+                "UF",
+                format!(
+                    "{BEFORE}{{remote_connection_failure|{TLS}_unable_to_get_local_issuer_certificate:TLS_error_end}}"
+                ),
+                "503 tls_certificate_untrusted",
+            ),
+            (
+                "503",
+                "UF",
+                format!(
+                    "{BEFORE}{{remote_connection_failure|TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_verify_SAN_list:_SAN_matcher:TLS_error_end}}"
+                ),
+                "503 tls_certificate_name_mismatch",
+            ),
+            (
+                "503",
+                "UF",
+                format!(
+                    "{BEFORE}{{remote_connection_failure|TLS_error:|268435703:SSL_routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end}}"
+                ),
+                "503 tls_not_tls",
+            ),
+            (
+                "503",
+                "UF",
+                format!(
+                    "{BEFORE}{{remote_connection_failure|TLS_error:|268436526:SSL_routines:OPENSSL_internal:TLSV1_ALERT_PROTOCOL_VERSION:TLS_error_end}}"
+                ),
+                "503 tls_protocol",
+            ),
+            (
+                "503",
+                "UF",
+                format!(
+                    "{BEFORE}{{remote_connection_failure|TLS_error:|268436496:SSL_routines:OPENSSL_internal:SSLV3_ALERT_HANDSHAKE_FAILURE:TLS_error_end}}"
+                ),
+                "503 tls_protocol",
+            ),
+            (
+                "503",
+                "UC",
+                format!(
+                    "{BEFORE}{{connection_termination|TLS_error:|268436572:SSL_routines:OPENSSL_internal:TLSV1_ALERT_CERTIFICATE_REQUIRED:TLS_error_end}}"
+                ),
+                "503 tls_client_certificate_required",
+            ),
+            (
+                "503",
+                "UF",
+                format!("{BEFORE}{{remote_connection_failure|Secret_is_not_supplied_by_SDS}}"),
+                "503 gateway_config",
+            ),
+            (
+                "200",
+                "UPE",
+                "upstream_reset_after_response_started{protocol_error}".to_owned(),
+                "200 response_failed?",
+            ),
+            (
+                "200",
+                "UC",
+                "upstream_reset_after_response_started{connection_termination}".to_owned(),
+                "200 response_truncated",
+            ),
+            ("504", "UT", "response_timeout".to_owned(), "504 response_timeout"),
+            ("200", "UT", "response_timeout".to_owned(), "200 response_body_timeout"),
+            (
+                "504",
+                "UT",
+                "upstream_per_try_timeout".to_owned(),
+                "504 response_timeout",
+            ),
+            ("503", "UH", "no_healthy_upstream".to_owned(), "503 no_live_upstream"),
+            ("503", "NC", "cluster_not_found".to_owned(), "503 gateway_config"),
+            ("404", "NR", "route_not_found".to_owned(), "404 served"),
+            ("503", "-", "overload".to_owned(), "503 upstream_overloaded"),
+            (
+                "503",
+                "DF",
+                "dns_resolution_failure{Domain_name_not_found}".to_owned(),
+                "503 dns_failed?",
+            ),
+            ("400", "DPE", "http1.codec_error".to_owned(), "400 served"),
+            ("0", "DC", "downstream_remote_disconnect".to_owned(), "- client_closed"),
+        ] {
+            let istio = format!(
+                r#"[2026-11-20T11:01:50.610Z] "GET /a HTTP/1.1" {status} {flags} {details} - "-" 0 95 1 - "-" "curl" "886dd74f" "shop.example" "10.0.0.1:80" outbound|80||shop.default.svc.cluster.local - 10.0.0.9:80 10.0.0.2:4711 - default"#
+            );
+            assert_eq!(testing::told(&KIND, &istio), expected, "{istio}");
+            let json = format!(
+                r#"{{"start_time":"2026-11-20T11:01:50.610Z","response_code":{status},"response_flags":"{flags}","response_code_details":"{details}","upstream_transport_failure_reason":null,"upstream_host":"10.0.0.1:80"}}"#
+            );
+            assert_eq!(testing::told(&KIND, &json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_transport_reason_of_its_own_field() {
+        testing::check(
+            &KIND,
+            &[(
+                r#"[2026-11-20T11:01:50.610Z] 10.0.0.2:4711 "GET /a HTTP/1.1" 503 UF upstream_reset_before_response_started{remote_connection_failure} "delayed connect error: 111" 1 2 "curl" "id" "shop.example" "10.0.0.1:80" shop default"#,
+                "503 connect_refused",
+            )],
+        );
+    }
+
+    #[test]
+    fn its_own_log() {
+        testing::check(
+            &KIND,
+            &[
+                (
+                    "[2026-11-20 11:01:42.303][13][info][main] [source/server/server.cc:990] starting main dispatch loop",
+                    "other",
+                ),
+                ("2026-11-20T11:01:42.303000Z\tinfo\tEnvoy proxy is ready", "other"),
+                ("{}", "foreign"),
+            ],
+        );
+    }
+}

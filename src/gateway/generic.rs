@@ -1,4 +1,7 @@
 //! A gateway of a kind nothing is known of: no limits, certificates verified. State its limits under `limits`.
+//!
+//! Its logs are not read: nothing is known of their format. A gateway that writes the format of another one is read
+//! as that kind.
 
 use super::page::{Page, Said};
 use super::{Kind, NONE};

@@ -17,7 +17,7 @@ pub const KIND: Kind = Kind {
         ..NONE
     },
     verifies_origin_certificate: false,
-    logs: None,
+    logs: Some(&super::envoy::LOGS),
     page: Some(PAGE),
 };
 

@@ -10,6 +10,8 @@ mod json;
 mod parser;
 mod pattern;
 mod syntax;
+#[cfg(test)]
+pub(super) mod testing;
 pub(super) mod text;
 pub(super) mod time;
 
@@ -51,6 +53,50 @@ pub struct Memory {
     pub numbers: [u64; 4],
     /// Text, as the kind has use for it; bounded by the kind.
     pub texts: [Vec<u8>; 4],
+    /// What earlier lines of the same fault said of it, for a complaint whose own line does not.
+    pub about: About,
+}
+
+/// What earlier lines said of a fault; empty where they did not.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The target asked for.
+    pub request: Vec<u8>,
+    /// What the gateway calls the backend.
+    pub name: Vec<u8>,
+    /// The backend's address.
+    pub backend: Vec<u8>,
+}
+
+impl About {
+    /// Longer texts are cut.
+    const MAX: usize = 1024;
+
+    /// Nothing is known of the next fault.
+    pub fn clear(&mut self) {
+        for text in [&mut self.request, &mut self.name, &mut self.backend] {
+            text.clear();
+        }
+    }
+
+    /// Keeps a text in place of the one before.
+    pub fn keep(into: &mut Vec<u8>, text: &[u8]) {
+        into.clear();
+        into.extend_from_slice(&text[..text.len().min(Self::MAX)]);
+    }
+
+    /// Gives a complaint what its line does not say.
+    fn complete<'l>(&'l self, complaint: &mut Complaint<'l>) {
+        for (missing, known) in [
+            (&mut complaint.join.request, &self.request),
+            (&mut complaint.names[0], &self.name),
+            (&mut complaint.backend, &self.backend),
+        ] {
+            if missing.is_empty() {
+                *missing = known;
+            }
+        }
+    }
 }
 
 /// What a line of an error log is.

@@ -76,18 +76,19 @@ fn read<'o>(log: &'o Opened, parser: &mut Parser) -> ReadLines<'o> {
         example: None,
     };
     for line in log.first_lines() {
-        match parser.read(line) {
-            Some(said) => {
-                read.understood += 1;
-                read.format = parser.format();
-                // One with a backend shows more than one without.
-                if let Line::Exchange(exchange) = said
-                    && (read.example.is_none() || !exchange.attempts.is_empty())
-                {
-                    read.example = Some(line);
-                }
+        let attempts = match parser.read(line) {
+            Some(Line::Exchange(exchange)) => Some(exchange.attempts.len()),
+            Some(_) => None,
+            None => {
+                read.foreign.push(line);
+                continue;
             }
-            None => read.foreign.push(line),
+        };
+        read.understood += 1;
+        read.format = parser.format();
+        // One with a backend shows more than one without.
+        if attempts.is_some_and(|attempts| read.example.is_none() || attempts > 0) {
+            read.example = Some(line);
         }
     }
     read

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{text, time};
-use crate::exchange::Stamp;
+use crate::exchange::{Exchange, Join, Stamp};
 
 macro_rules! fields {
     ($( $variant:ident $class:ident $meaning:literal; )*) => {
@@ -147,12 +147,24 @@ impl Spans {
         self.set |= 1 << field as u32;
     }
 
+    pub(super) fn has(&self, field: Field) -> bool {
+        self.set & (1 << field as u32) != 0
+    }
+
     pub(super) fn get<'l>(&self, line: &'l [u8], field: Field) -> Option<&'l [u8]> {
-        if self.set & (1 << field as u32) == 0 {
+        if !self.has(field) {
             return None;
         }
         let span = self.at[field as usize];
         line.get(span.start as usize..span.end as usize)
+    }
+
+    fn joined<'l>(&self, line: &'l [u8], first: Field, second: Field) -> Option<&'l [u8]> {
+        self.get(line, first)?;
+        self.get(line, second)?;
+        let (first, second) = (self.at[first as usize], self.at[second as usize]);
+        let side_by_side = first.end.checked_add(1) == Some(second.start);
+        side_by_side.then(|| line.get(first.start as usize..second.end as usize))?
     }
 
     /// True where both say the same of every field a client cannot write.
@@ -212,6 +224,12 @@ impl<'l> Fields<'_, 'l> {
         }
     }
 
+    /// Two values with one character between them, as one: `backend/server`, `address:port`. `None` where the format
+    /// has them otherwise.
+    pub fn joined(&self, first: Field, second: Field) -> Option<&'l [u8]> {
+        self.spans.joined(self.line, first, second)
+    }
+
     /// True where the format has this field, whatever its value.
     pub fn has(&self, field: Field) -> bool {
         self.raw(field).is_some()
@@ -240,6 +258,30 @@ impl<'l> Fields<'_, 'l> {
     /// When the line was written.
     pub fn stamp(&self) -> Option<Stamp> {
         self.clock.read(self.raw(Field::Time)?)
+    }
+
+    /// The request as far as a line tells of it whatever the kind: all but how it ended, and the attempts.
+    pub(in crate::gateway) fn exchange(&self) -> Exchange<'l> {
+        let client = text::without_port(self.text(Field::Client));
+        let target = self.target();
+        let status = self.status(Field::Status);
+        Exchange {
+            time: self.stamp(),
+            duration: self.time(Field::Duration),
+            client,
+            host: self.text(Field::Host),
+            target,
+            agent: self.text(Field::Agent),
+            names: [Field::Name, Field::Server, Field::Route].map(|field| self.text(field)),
+            status,
+            join: Join {
+                client,
+                request: text::path_of(target),
+                status,
+                ..Join::default()
+            },
+            ..Exchange::default()
+        }
     }
 
     /// The target of the request, from its own field or out of the request line.

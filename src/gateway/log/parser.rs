@@ -73,10 +73,15 @@ impl Parser {
     }
 
     /// What a line says; `None` where it is no line of this log. A syslog header before it is passed over.
-    pub fn read<'l>(&mut self, line: &'l [u8]) -> Option<Line<'l>> {
+    pub fn read<'l>(&'l mut self, line: &'l [u8]) -> Option<Line<'l>> {
         let logs = self.logs?;
-        self.read_bare(logs, line)
-            .or_else(|| self.read_bare(logs, text::after_syslog_header(line)?))
+        let mut read = self
+            .read_bare(logs, line)
+            .or_else(|| self.read_bare(logs, text::after_syslog_header(line)?));
+        if let Some(Line::Complaint(complaint)) = &mut read {
+            self.memory.about.complete(complaint);
+        }
+        read
     }
 
     fn read_bare<'l>(&mut self, logs: &'static Logs, line: &'l [u8]) -> Option<Line<'l>> {

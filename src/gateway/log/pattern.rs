@@ -286,8 +286,15 @@ impl Pattern {
             if holds_quote || !fits(step.field, value) {
                 return false;
             }
-            spans.put(step.field, start + padding, end);
-            end = start;
+            // Of two values with one meaning the last one counts, from either end.
+            if !spans.has(step.field) {
+                spans.put(step.field, start + padding, end);
+            }
+            let filling = match step.padded && before.ends_with(b" ") {
+                true => line[..start - 1].iter().rev().take_while(|byte| **byte == b' ').count(),
+                false => 0,
+            };
+            end = start - filling;
         }
         true
     }
@@ -401,6 +408,21 @@ mod tests {
     }
 
     #[test]
+    fn values_filled_up_to_a_width() {
+        let variables = [
+            var("ts", Field::Time),
+            var("tr", Field::Duration),
+            var(">Hs", Field::Status),
+        ];
+        let pattern = Pattern::new(Syntax::Squid, "%ts %6tr %>a %03>Hs", &variables).unwrap();
+        let mut spans = Spans::default();
+        for line in ["1795172720      0 ::1 502", "1795172720 123456 ::1 502"] {
+            assert!(pattern.read(line.as_bytes(), &mut spans), "{line}");
+            assert_eq!(spans.get(line.as_bytes(), Field::Status), Some(&b"502"[..]));
+        }
+    }
+
+    #[test]
     fn lists_outside_quotes() {
         let line = "a:1, b:2 : c:3 502 /x";
         assert_eq!(
@@ -425,6 +447,11 @@ mod tests {
             Some(r#"GET /a\" 200 \"x HTTP/1.1"#)
         );
         // Nothing is escaped: a line that can be read in two ways is not read at all.
+        let twice = "escape=none $status $scheme \"$request\" $scheme $status";
+        assert_eq!(
+            value(twice, "200 http \"GET /\"a\" https 502", Field::Status),
+            Some("502")
+        );
         let raw = format!("escape=none {COMBINED}");
         let honest = r#"::1 - - [20/Nov/2026:10:57:01 +0000] "GET /"a HTTP/1.1" 502 "-" ua="-" rt=1"#;
         assert_eq!(value(&raw, honest, Field::Status), Some("502"));

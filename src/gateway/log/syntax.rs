@@ -72,7 +72,8 @@ pub(super) fn tokens(syntax: Syntax, format: &str) -> Result<(Vec<Token>, Escape
         Syntax::Context => (format.to_owned(), Escape::Raw),
         Syntax::Percent => (unescaped(format), Escape::Backslash),
         Syntax::Haproxy => (unescaped(format), Escape::Never),
-        Syntax::Envoy | Syntax::Squid | Syntax::Angle => (format.to_owned(), Escape::Raw),
+        Syntax::Squid => (format.to_owned(), Escape::Backslash),
+        Syntax::Envoy | Syntax::Angle => (format.to_owned(), Escape::Raw),
     };
     let mut cursor = Cursor {
         chars: text.chars().collect(),
@@ -253,7 +254,15 @@ impl Cursor {
                 Some(letter) => name.push(letter),
                 None => return Err(Self::unfinished(at, "a directive")),
             }
+            // The time brings its brackets with it, unless it has a format of its own.
+            let in_brackets = name == "t";
+            if in_brackets {
+                self.literal('[');
+            }
             self.variable(name, at, false);
+            if in_brackets {
+                self.literal(']');
+            }
         }
         Ok(())
     }
@@ -440,7 +449,7 @@ mod tests {
             (
                 Syntax::Percent,
                 "%h %l %t \\\"%r\\\" %>s %!200,304{Referer}i %%",
-                "<h> <l> <t> \"<r>\" <s> <{referer}i> %",
+                "<h> <l> [<t>] \"<r>\" <s> <{referer}i> %",
             ),
             (
                 Syntax::Percent,

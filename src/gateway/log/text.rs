@@ -152,6 +152,21 @@ pub(in crate::gateway) fn target_of(request: &[u8]) -> &[u8] {
     }
 }
 
+/// A target without scheme and host: `http://host:80/a?b` is `/a?b`.
+pub(in crate::gateway) fn path_of(target: &[u8]) -> &[u8] {
+    // A scheme is short, and a path begins with a slash.
+    let scheme = find(target.get(..10).unwrap_or(target), b"://").filter(|at| !target[..*at].contains(&b'/'));
+    match scheme.and_then(|at| Some(at + 3 + memchr::memchr2(b'/', b'?', &target[at + 3..])?)) {
+        Some(path) => &target[path..],
+        None => target,
+    }
+}
+
+/// A target without its query; the question mark stays away too.
+pub(in crate::gateway) fn without_query(target: &[u8]) -> &[u8] {
+    &target[..memchr::memchr(b'?', target).unwrap_or(target.len())]
+}
+
 /// An address without its port: `10.0.0.1:80`, `[::1]:80`.
 pub(in crate::gateway) fn without_port(address: &[u8]) -> &[u8] {
     match address {
@@ -288,6 +303,9 @@ mod tests {
         assert_eq!(target_of(b"GET /a b HTTP/1.1"), b"/a b");
         assert_eq!(target_of(b"GET /a"), b"/a");
         assert_eq!(target_of(b"\\x16\\x03"), b"\\x16\\x03");
+        assert_eq!(path_of(b"http://host:80/a?b=c://d/e"), b"/a?b=c://d/e");
+        assert_eq!(path_of(b"/a?b=c://d/e"), b"/a?b=c://d/e");
+        assert_eq!(path_of(b"https://host"), b"https://host");
         assert_eq!(without_port(b"10.0.0.1:80"), b"10.0.0.1");
         assert_eq!(without_port(b"[::1]:80"), b"::1");
         assert_eq!(without_port(b"::1"), b"::1");
