@@ -173,6 +173,10 @@ pub enum Effect {
     Cut,
     /// The client left.
     ClientClosed,
+    /// No request is told of: from here on this server of the backend is not asked, for this reason.
+    Down,
+    /// No request is told of: this server of the backend is asked again.
+    Up,
 }
 
 /// What one line of a log is.

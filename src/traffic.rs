@@ -6,10 +6,12 @@
 //! 1. An error line waits for the access line of its request; most gateways write it first.
 //! 2. A failed request whose line leaves the cause open waits a moment for its error line.
 //! 3. What neither finds is counted with what it says itself, and once.
+//! 4. A line that says why a server was taken out is kept for requests that find none left.
 //!
 //! Memory is bounded; what exceeds the bound is counted at once.
 
 mod join;
+mod outages;
 mod reason;
 mod routes;
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub use window::{Recent, Window, shape_of};
 
 use crate::exchange::{Complaint, Effect, Exchange, Outcome, Stamp};
 use join::{Kept, KeptComplaint};
+use outages::Outages;
 use waiting::Waiting;
 
 /// User agents of health checkers whose vendors state them; their requests are nobody's traffic.
@@ -147,6 +150,7 @@ pub struct Traffic {
     ignored_clients: Vec<ipnet::IpNet>,
     requests: Waiting<Kept>,
     complaints: Waiting<KeptComplaint>,
+    outages: Outages,
 }
 
 impl Traffic {
@@ -160,6 +164,7 @@ impl Traffic {
             ignored_clients: Vec::new(),
             requests: Waiting::default(),
             complaints: Waiting::default(),
+            outages: Outages::default(),
         }
     }
 
@@ -190,6 +195,9 @@ impl Traffic {
             }
         }
         let mut kept = Kept::new(exchange, self.upstream_of(exchange), synthetic);
+        if let Some(why) = self.outages.why(exchange) {
+            kept.found_none(&why);
+        }
         self.complain_about(&mut kept, now);
         let wait = self.sources.errors && kept.is_open() && !self.patience.request.is_zero();
         if !wait {
@@ -203,8 +211,11 @@ impl Traffic {
 
     /// A line of a fault.
     pub fn complaint(&mut self, complaint: &Complaint<'_>, now: Duration, tally: &mut impl Tally) {
-        if complaint.effect == Effect::ClientClosed {
-            return;
+        match complaint.effect {
+            // Where the request is known, its line may leave open who cut the response.
+            Effect::ClientClosed if complaint.join.exact == 0 => return,
+            Effect::Down | Effect::Up => return self.outages.note(complaint),
+            Effect::ClientClosed | Effect::Attempt | Effect::Refused | Effect::Cut => {}
         }
         let upstream = self.routes.upstream_of(
             complaint.host,

@@ -6,7 +6,9 @@
 
 mod columns;
 mod fields;
+pub(super) mod go;
 mod json;
+pub(super) mod openssl;
 mod parser;
 mod pattern;
 mod syntax;
@@ -16,7 +18,9 @@ pub(super) mod text;
 pub(super) mod time;
 
 pub use fields::{Field, Fields, Unit};
+pub(super) use json::ErrorKeys;
 pub use parser::Parser;
+pub(super) use syntax::HTTPLOG;
 pub use syntax::{FormatError, Syntax};
 
 use crate::cause::Cause;

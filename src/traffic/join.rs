@@ -100,6 +100,21 @@ fn apart(one: Stamp, other: Stamp) -> i64 {
     }
 }
 
+/// Whether both can be one backend: one log may write the name where the other writes the address. Then the ports agree.
+fn is_same_place(one: &[u8], other: &[u8]) -> bool {
+    let parts = |place: &[u8]| -> Option<(bool, usize)> {
+        let at = memchr::memrchr(b':', place)?;
+        Some((crate::gateway::log::client_address(place).is_some(), at))
+    };
+    one.is_empty()
+        || other.is_empty()
+        || one == other
+        || match (parts(one), parts(other)) {
+            (Some((mine, at)), Some((its, its_at))) => mine != its && one[at..] == other[its_at..],
+            _ => false,
+        }
+}
+
 /// A request that may wait for an error line.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
@@ -189,6 +204,9 @@ impl Kept {
     /// 2. Without one, there is something left that it could be about.
     /// 3. Their times fit.
     pub(super) fn answers(&self, complaint: &KeptComplaint) -> bool {
+        if complaint.effect == Effect::ClientClosed && !self.may_be_left() {
+            return false;
+        }
         match (self.exact, complaint.exact) {
             (0, _) | (_, 0) if !self.has_room_for(complaint) => return false,
             (0, _) | (_, 0) => {}
@@ -215,11 +233,15 @@ impl Kept {
         }
     }
 
+    /// The response was cut after its head, and the line does not say by whom.
+    fn may_be_left(&self) -> bool {
+        let open = matches!(&self.ending, KeptEnding::Failed(told) if told.open);
+        open && self.status.is_some_and(|status| status < 400)
+    }
+
     /// Something no error line was found for yet: a failed attempt at that backend, or the request as a whole.
     fn has_room_for(&self, complaint: &KeptComplaint) -> bool {
-        let same_backend = |attempt: &KeptAttempt| {
-            complaint.backend.is_empty() || attempt.backend.is_empty() || attempt.backend == complaint.backend
-        };
+        let same_backend = |attempt: &KeptAttempt| is_same_place(&attempt.backend, &complaint.backend);
         match (complaint.effect, self.listed) {
             (Effect::Cut, _) => !self
                 .attempts
@@ -238,13 +260,26 @@ impl Kept {
         }
     }
 
+    /// Takes over why the gateway had no server left to ask.
+    pub(super) fn found_none(&mut self, why: &Told) {
+        if let KeptEnding::Failed(told) = &self.ending {
+            self.ending = KeptEnding::Failed(told.with(why));
+        }
+    }
+
     /// Takes over what an error line says.
     pub(super) fn tell(&mut self, complaint: &KeptComplaint) {
         if self.exact == 0 {
             self.exact = complaint.exact;
         }
-        if complaint.effect == Effect::Cut {
-            return self.cut(complaint);
+        match complaint.effect {
+            Effect::Cut => return self.cut(complaint),
+            Effect::ClientClosed => {
+                self.ending = KeptEnding::ClientClosed;
+                self.attempts.iter_mut().for_each(|attempt| attempt.told = None);
+                return;
+            }
+            Effect::Attempt | Effect::Refused | Effect::Down | Effect::Up => {}
         }
         let last = self.attempts.len().saturating_sub(1);
         if !self.listed {
@@ -263,9 +298,7 @@ impl Kept {
             return;
         }
         let same = |attempt: &KeptAttempt| {
-            attempt.told.is_some()
-                && !attempt.joined
-                && (complaint.backend.is_empty() || attempt.backend.is_empty() || attempt.backend == complaint.backend)
+            attempt.told.is_some() && !attempt.joined && is_same_place(&attempt.backend, &complaint.backend)
         };
         let Some(number) = self.attempts.iter().position(same) else {
             // The list is complete: this line repeats what is known, or tells of the request as a whole.
@@ -450,11 +483,18 @@ impl KeptComplaint {
                 self.keys.push(*key);
             }
         }
+        // Once the request is known, the client alone leads to others.
+        if !self.loose {
+            self.keys.retain(|key| *key != self.client);
+        }
     }
 
     /// Counts a fault whose request was not found: an attempt, and a request that failed where it was cut after its
     /// access line had been counted.
     pub(super) fn count(&self, access_is_read: bool, tally: &mut impl Tally) {
+        if self.effect == Effect::ClientClosed {
+            return;
+        }
         if access_is_read && self.effect == Effect::Cut {
             tally.request(&Request {
                 upstream: self.upstream,

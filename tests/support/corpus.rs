@@ -37,7 +37,7 @@ pub enum Source {
     Error,
     /// The access log that says most, and the error log.
     All,
-    /// The access log that says most, and the error log at its most talkative.
+    /// The default access log, and the error log at its most talkative.
     Debug,
 }
 
@@ -130,8 +130,9 @@ impl Cell {
             Source::Error => (Vec::new(), files(&["error.log"])),
             // Where the access log that says most was written in a second pass, its errors are in a file of their own.
             Source::All => (recommended(), files(&["error_recommended.log", "error.log"])),
+            // The log that talks most was written beside the default access log.
             Source::Debug => match self.files.contains_key("error_debug.log") {
-                true => (recommended(), files(&["error_debug.log"])),
+                true => (files(&["access.log"]), files(&["error_debug.log"])),
                 false => (Vec::new(), Vec::new()),
             },
         }

@@ -38,6 +38,8 @@ pub(super) enum Class {
     Phrase,
     /// Text that may come from the client.
     Foreign,
+    /// Headers captured by HAProxy: `{a|b} `, once or twice, and no other braces; text from the client inside them.
+    Captures,
 }
 
 fields! {
@@ -83,6 +85,7 @@ fields! {
     Message Phrase "The gateway's message.";
     Kind Token "What kind of line this is.";
     Own Token "A value of the gateway's own that nothing needs.";
+    Captures Captures "Headers captured by rules, in braces.";
     Text Foreign "Anything else; it is read over.";
     Extra1 Token "What only one kind has.";
     Extra2 Token "What only one kind has.";

@@ -2,7 +2,10 @@
 //!
 //! The first of two values under one name counts. What a client writes is inside a string and stays there.
 
-use super::fields::{Spans, Units};
+use std::sync::OnceLock;
+
+use super::fields::{Fields, Spans, Units};
+use super::time::LastTime;
 use super::{Field, Key, Unit};
 
 /// Objects within objects followed at most.
@@ -81,6 +84,37 @@ impl Json {
         }
         walk.blanks();
         walk.at == line.len() && walk.found != 0
+    }
+}
+
+/// Where the values of an error log's JSON lines are found; compiled when the first line comes.
+#[derive(Debug)]
+pub(in crate::gateway) struct ErrorKeys {
+    keys: &'static [Key],
+    json: OnceLock<Json>,
+}
+
+impl ErrorKeys {
+    /// At most 64 keys are looked for.
+    pub(in crate::gateway) const fn new(keys: &'static [Key]) -> ErrorKeys {
+        ErrorKeys {
+            keys,
+            json: OnceLock::new(),
+        }
+    }
+
+    /// What `with` makes of the fields of a line; `None` where the line is no JSON object, or holds none of the keys.
+    pub(in crate::gateway) fn read<'l, R>(&self, line: &'l [u8], with: impl FnOnce(&Fields<'_, 'l>) -> R) -> Option<R> {
+        let json = self.json.get_or_init(|| Json::new(self.keys));
+        let mut spans = Spans::default();
+        json.read(line, &mut spans).then(|| {
+            with(&Fields {
+                line,
+                spans: &spans,
+                units: &json.units,
+                clock: &LastTime::default(),
+            })
+        })
     }
 }
 

@@ -106,6 +106,10 @@ impl Pattern {
                     match steps.last_mut() {
                         // Two values side by side are one that nobody can take apart.
                         Some(step) if step.until.bytes.is_empty() => {
+                            // Both lists of captured headers have the same form.
+                            if step.field == Field::Captures && field == Field::Captures {
+                                continue;
+                            }
                             if matters(step.field) || matters(field) {
                                 return Err(FormatError {
                                     at,
@@ -175,7 +179,8 @@ impl Pattern {
             open = ends_in_quote(&step.until.bytes);
             let stretch_ends = step.until.bytes.contains(&b'"') || number + 1 == self.steps.len();
             if stretch_ends {
-                let checked = foreign_here.take().is_some();
+                let captures = |step: &Step| step.field.class() == Class::Captures;
+                let checked = foreign_here.take().is_some() || self.steps[stretch..=number].iter().any(captures);
                 self.steps[stretch..=number]
                     .iter_mut()
                     .for_each(|step| step.checked = checked);
@@ -355,7 +360,25 @@ fn fits(field: Field, value: &[u8]) -> bool {
         Class::Token => !value.iter().any(|byte| matches!(byte, b' ' | b'"')),
         Class::Time => !value.iter().any(|byte| matches!(byte, b'[' | b']' | b'"')),
         Class::List => !value.contains(&b'"'),
+        Class::Captures => are_captures(value),
         Class::Phrase | Class::Foreign => true,
+    }
+}
+
+/// Nothing, `{…} ` or `{…} {…} `: HAProxy writes braces inside as `#7B`. A cookie that was captured is written as it
+/// came, so what a client forges there pushes the true rest of the line to this place.
+fn are_captures(value: &[u8]) -> bool {
+    let value = value.strip_suffix(b" ").unwrap_or(value);
+    if value.is_empty() {
+        return true;
+    }
+    let Some(inner) = value.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")) else {
+        return false;
+    };
+    let braces = inner.iter().filter(|byte| matches!(byte, b'{' | b'}')).count();
+    match memchr::memmem::find(inner, b"} {") {
+        Some(_) => braces == 2,
+        None => braces == 0,
     }
 }
 
@@ -457,6 +480,22 @@ mod tests {
         assert_eq!(value(&raw, honest, Field::Status), Some("502"));
         let forged = r#"::1 - - [20/Nov/2026:10:57:01 +0000] "GET /" 200 "x HTTP/1.1" 502 "-" ua="-" rt=1"#;
         assert_eq!(value(&raw, forged, Field::Status), None);
+    }
+
+    #[test]
+    fn captured_headers_hold_no_forged_rest_of_a_line() {
+        for (value, fits) in [
+            ("", true),
+            ("{} ", true),
+            ("{curl|q#22x #7By#7D} {} ", true),
+            ("{a} {b}", true),
+            ("{ - SC-- 1/1 {curl} {} ", false),
+            ("{} - SC-- 1/1 {curl} ", false),
+            ("{a} {b} {c} ", false),
+            ("- ---- 0/0 ", false),
+        ] {
+            assert_eq!(are_captures(value.as_bytes()), fits, "{value}");
+        }
     }
 
     #[test]

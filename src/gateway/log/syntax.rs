@@ -71,7 +71,7 @@ pub(super) fn tokens(syntax: Syntax, format: &str) -> Result<(Vec<Token>, Escape
         Syntax::Dollar => pasted_from_nginx(format)?,
         Syntax::Context => (format.to_owned(), Escape::Raw),
         Syntax::Percent => (unescaped(format), Escape::Backslash),
-        Syntax::Haproxy => (unescaped(format), Escape::Never),
+        Syntax::Haproxy => (unescaped(&haproxy_format(format)), Escape::Never),
         Syntax::Squid => (format.to_owned(), Escape::Backslash),
         Syntax::Envoy | Syntax::Angle => (format.to_owned(), Escape::Raw),
     };
@@ -150,6 +150,51 @@ fn unescaped(format: &str) -> String {
         true => text[1..text.len() - 1].to_owned(),
         false => text,
     }
+}
+
+/// The texts of `option httplog` and `option httpslog`. Source: HAProxy, `doc/configuration.txt`, 8.2.3 and 8.2.4.
+pub(in crate::gateway) const HTTPLOG: &str =
+    "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
+/// What `option httpslog` adds.
+pub(in crate::gateway) const HTTPSLOG_MORE: &str =
+    " %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/%[ssl_fc_is_resumed] %[ssl_fc_sni]/%sslv/%sslc";
+
+/// The variables of the environment in which HAProxy holds its own formats stand for their texts.
+fn haproxy_format(format: &str) -> String {
+    format
+        .replace("${HAPROXY_HTTPS_LOG_FMT}", &format!("{HTTPLOG}{HTTPSLOG_MORE}"))
+        .replace("${HAPROXY_HTTP_LOG_FMT}", HTTPLOG)
+}
+
+/// What HAProxy writes without quotes even where `%{+Q}` asks for them: numbers and times.
+fn is_haproxy_number(name: &str) -> bool {
+    name.starts_with('T')
+        || matches!(
+            name,
+            "ac" | "B"
+                | "bc"
+                | "bp"
+                | "bq"
+                | "cp"
+                | "fc"
+                | "fp"
+                | "lc"
+                | "ms"
+                | "pid"
+                | "rc"
+                | "rt"
+                | "sc"
+                | "sp"
+                | "sq"
+                | "ST"
+                | "t"
+                | "tr"
+                | "trg"
+                | "trl"
+                | "ts"
+                | "tsc"
+                | "U"
+        )
 }
 
 struct Cursor {
@@ -290,6 +335,11 @@ impl Cursor {
                     () => quoted,
                 };
             }
+            // A name for encodings that write one: `%(status)ST`.
+            if self.peek() == Some('(') {
+                self.next();
+                self.until(')', at, "%(…)")?;
+            }
             let name = match self.peek() {
                 Some('[') => {
                     self.next();
@@ -304,11 +354,11 @@ impl Cursor {
                     self.skip(|char| char == ' ');
                 }
                 // Without capture rules neither the field nor its blank is written.
-                "hr" | "hs" => {
+                "hr" | "hs" | "hrl" | "hsl" => {
                     self.skip(|char| char == ' ');
                     self.variable(name, at, false);
                 }
-                _ if quoted => {
+                _ if quoted && !is_haproxy_number(&name) => {
                     self.literal('"');
                     self.variable(name, at, false);
                     self.literal('"');
@@ -460,6 +510,16 @@ mod tests {
                 Syntax::Haproxy,
                 "%ci:%cp [%tr] %sq/%bq %hr %hs %{+Q}r %[bc_err] %{+Q}[bc_err_str,lower]",
                 "<ci>:<cp> [<tr>] <sq>/<bq> <hr><hs>\"<r>\" <bc_err> \"<bc_err_str>\"",
+            ),
+            (
+                Syntax::Haproxy,
+                "%{+Q}o %{-Q}ci [%trg] %r %ST \"\" %b %tsc %CC %hrl %hsl",
+                "<ci> [<trg>] \"<r>\" <ST> \"\" \"<b>\" <tsc> \"<CC>\" <hrl><hsl>",
+            ),
+            (
+                Syntax::Haproxy,
+                "%{+Q}(code)ST %(name)[bc_err_str]",
+                "<ST> <bc_err_str>",
             ),
             (
                 Syntax::Envoy,

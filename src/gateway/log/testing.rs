@@ -41,6 +41,8 @@ fn say(line: &Line<'_>) -> String {
                 Effect::Refused => "refused",
                 Effect::Cut => "cut",
                 Effect::ClientClosed => return "client_closed".to_owned(),
+                Effect::Down => "down",
+                Effect::Up => "up",
             };
             let backend = String::from_utf8_lossy(complaint.backend);
             format!("{effect} {} {backend}", cause(&complaint.reason))

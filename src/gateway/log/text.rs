@@ -47,6 +47,8 @@ pub(in crate::gateway) fn status(text: &[u8]) -> Option<u16> {
 pub(in crate::gateway) fn span(text: &[u8], unit: Unit) -> Option<Duration> {
     let text = unquoted(text);
     let nanos_per_unit: u64 = match unit {
+        // Some write `0.5`, or `500ms` where they are told to.
+        Unit::Seconds if text.ends_with(b"s") => return go_duration(text),
         Unit::Seconds | Unit::None => 1_000_000_000,
         Unit::Millis => 1_000_000,
         Unit::Micros => 1_000,
@@ -208,6 +210,30 @@ pub(in crate::gateway) fn id(text: &[u8]) -> u64 {
     hasher.finish().max(1)
 }
 
+/// As [`id`], for several texts that are an identity together; 0 where one of them is missing.
+pub(in crate::gateway) fn id_of(parts: &[&[u8]]) -> u64 {
+    use std::hash::Hasher;
+    if parts.iter().any(|part| part.is_empty()) {
+        return 0;
+    }
+    let mut hasher = std::hash::DefaultHasher::new();
+    for part in parts {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    hasher.finish().max(1)
+}
+
+/// The host and port of a URL, or of what is one already: `http://10.0.0.1:80/a` to `10.0.0.1:80`.
+pub(in crate::gateway) fn authority(url: &[u8]) -> &[u8] {
+    let rest = match find(url, b"://") {
+        Some(at) if at <= 8 => &url[at + 3..],
+        _ => url,
+    };
+    let end = memchr::memchr(b'/', rest).unwrap_or(rest.len());
+    &rest[..end]
+}
+
 /// What follows a syslog header as daemons write it into files: `Nov 20 10:58:03 host program[13]: `, with or without
 /// `<PRI>`, or with an ISO time.
 pub(in crate::gateway) fn after_syslog_header(line: &[u8]) -> Option<&[u8]> {
@@ -273,6 +299,7 @@ mod tests {
             ("1m1.5s", Unit::Go, Some(61_500.0)),
             ("20µs", Unit::Go, Some(0.02)),
             ("-1", Unit::Millis, None),
+            ("705.4ms", Unit::Seconds, Some(705.4)),
             ("-", Unit::Seconds, None),
             ("", Unit::Seconds, None),
             ("1.2.3", Unit::Seconds, None),
@@ -309,6 +336,10 @@ mod tests {
         assert_eq!(without_port(b"10.0.0.1:80"), b"10.0.0.1");
         assert_eq!(without_port(b"[::1]:80"), b"::1");
         assert_eq!(without_port(b"::1"), b"::1");
+        assert_eq!(authority(b"http://10.0.0.1:80/a"), b"10.0.0.1:80");
+        assert_eq!(authority(b"10.0.0.1:80"), b"10.0.0.1:80");
+        assert_ne!(id_of(&[b"a", b"bc"]), id_of(&[b"ab", b"c"]));
+        assert_eq!(id_of(&[b"a", b""]), 0);
         assert_eq!(between(b"a host: \"x\" b", b"host: \"", b"\""), Some(&b"x"[..]));
     }
 }

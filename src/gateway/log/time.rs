@@ -173,6 +173,30 @@ fn apache_error(text: &[u8]) -> Option<Stamp> {
     Some(stamp(days, clock(&text[11..19])? + millis, None))
 }
 
+/// The year of times that state none: a leap year.
+const NO_YEAR: i64 = 1972;
+
+/// The time at the beginning of a syslog header: `Nov 20 10:57:39 host tag: ` or `2026-11-20T10:57:39.1+00:00 host
+/// tag: `, with or without `<PRI>`. A time without a year is of 1972.
+pub(in crate::gateway) fn before_syslog_tag(line: &[u8]) -> Option<Stamp> {
+    let line = match line.strip_prefix(b"<") {
+        Some(rest) => &rest[memchr::memchr(b'>', rest)? + 1..],
+        None => line,
+    };
+    if line.first().is_some_and(u8::is_ascii_digit) {
+        return parse(&line[..memchr::memchr(b' ', line)?]);
+    }
+    let [m1, m2, m3, b' ', tens, ones, b' ', rest @ ..] = line else {
+        return None;
+    };
+    let day = match tens {
+        b' ' => digits(&[*ones])?,
+        _ => digits(&[*tens, *ones])?,
+    };
+    let days = days(NO_YEAR, month(&[*m1, *m2, *m3])?, day)?;
+    Some(stamp(days, clock(rest.get(..8)?)?, None))
+}
+
 fn epoch(text: &[u8]) -> Option<Stamp> {
     let whole = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (after_point, rest) = fraction(&text[whole..]);
@@ -224,6 +248,26 @@ mod tests {
             assert_eq!(parse(text.as_bytes()), Some(expected), "{text}");
             assert_eq!(LastTime::default().read(text.as_bytes()), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn times_of_syslog_headers() {
+        // date -u -d '1972-11-20 10:57:39' +%s
+        const WITHOUT_YEAR: i64 = 91_105_059_000;
+        for (line, millis) in [
+            ("Nov 20 10:57:39 gw1 haproxy[13]: x", WITHOUT_YEAR),
+            ("<134>Nov 20 10:57:39 haproxy[13]: x", WITHOUT_YEAR),
+            ("Nov  2 10:57:39 gw1 haproxy[13]: x", WITHOUT_YEAR - 18 * 86_400_000),
+            ("2026-11-20T10:57:01.250+00:00 gw1 haproxy[13]: x", 1_795_172_221_250),
+        ] {
+            assert_eq!(
+                before_syslog_tag(line.as_bytes()).map(|stamp| stamp.millis),
+                Some(millis),
+                "{line}"
+            );
+        }
+        assert_eq!(before_syslog_tag(b"Nov 20"), None);
+        assert_eq!(before_syslog_tag(b"<134"), None);
     }
 
     #[test]
