@@ -37,13 +37,17 @@ pub fn diagnose(facts: &UpstreamFacts, before: &Diagnosis, now: SystemTime) -> D
     };
     let log = judged.hop.and_then(|hop| hop.log.as_ref());
     let traffic = log.filter(|_| judged.verdict == Verdict::TrafficFailing);
+    let backend = log.and_then(|log| log.backend.clone());
     let scope = match traffic {
         Some(log) => Scope {
             paths: log.path.iter().cloned().collect(),
-            backend: log.backend.clone(),
+            backend,
             ..Scope::default()
         },
-        None => judged.hop.map(scope_of).unwrap_or_default(),
+        None => Scope {
+            backend: backend.filter(|_| judged.basis == Basis::Log),
+            ..judged.hop.map(scope_of).unwrap_or_default()
+        },
     };
     Diagnosis {
         verdict: judged.verdict,
@@ -83,7 +87,7 @@ struct Judged<'a> {
 ///  7. `gateway_unreachable`: it wholly fails in DNS, connect or TLS.
 ///  8. `gateway_partial`: some of its addresses fail.
 ///  9. `gateway_fault`: it fails in any other way and the next hop inward is healthy.
-/// 10. It fails in any other way and no inner hop has been judged: what its log or error page states, else `unlocated`.
+/// 10. It fails in any other way and no inner hop has been judged: what its error page or log states, else `unlocated`.
 ///
 ///     Then:
 /// 11. `traffic_failing`: failed requests in a gateway's log exceed `spike`.
@@ -128,7 +132,7 @@ fn judge(facts: &UpstreamFacts) -> Judged<'_> {
         let from_cache = gateway.failing.iter().any(|address| address.from_cache);
         let unreachable = gateway.failing.iter().all(|address| is_unreachable(address.cause));
         let inner_is_healthy = inner.count() > 0;
-        return match gateway.stated {
+        return match gateway.states() {
             _ if from_cache => Judged::at(6, Verdict::GatewayCachedError, gateway),
             _ if gateway.fails_wholly() && unreachable => Judged::at(7, Verdict::GatewayUnreachable, gateway),
             _ if gateway.fails_partly() => Judged::at(8, Verdict::GatewayPartial, gateway),

@@ -44,7 +44,7 @@ macro_rules! verdicts {
 }
 
 // In a sentence `{hop}` is the faulty hop, `{at}` the addresses, `{why}` the cause and what it means, `{share}` how many
-// of how many rounds or requests failed.
+// of how many rounds or requests failed, `{most}` the path and backend that most of these requests share.
 verdicts! {
     Unknown "unknown"
         "Nothing is known yet, or this host's own network does not work."
@@ -117,7 +117,7 @@ verdicts! {
          "the gateway's error log names the backend it asked"];
     TrafficFailing "traffic_failing"
         "Probes succeed, but requests of users fail."
-        "Probes succeed, but real requests through {hop} fail ({share}): {why}"
+        "Probes succeed, but real requests through {hop} fail ({share}): {why}{most}"
         ["which paths and backends fail? Add one of the failing paths to paths"
          "the application's log for those paths"];
     Intermittent "intermittent"
@@ -233,6 +233,16 @@ impl Scope {
             (failing, of) => format!("{} of {of} addresses", failing.len()),
         }
     }
+
+    /// `, most of them for /api/cart at 10.0.0.7:8080`: of requests in a log; nothing where nothing is shared.
+    fn most(&self) -> String {
+        match (self.paths.first(), &self.backend) {
+            (Some(path), Some(backend)) => format!(", most of them for {path} at {backend}"),
+            (Some(path), None) => format!(", most of them for {path}"),
+            (None, Some(backend)) => format!(", most of them at {backend}"),
+            (None, None) => String::new(),
+        }
+    }
 }
 
 /// How many of how many failed.
@@ -300,11 +310,22 @@ impl Diagnosis {
             .replace("{hop}", self.hop.as_deref().unwrap_or("a gateway"))
             .replace("{why}", &why)
             .replace("{share}", share.as_deref().unwrap_or("some"))
+            .replace("{most}", &self.scope.most())
+            .replace(" at {at}", &self.at())
             .replace("{at}", &self.scope.extent());
         let read = self.basis == Basis::Log && self.verdict != Verdict::TrafficFailing;
         match read {
             true => format!("{text}, as read from the gateway's log or error page."),
             false => format!("{text}."),
+        }
+    }
+
+    /// Where it fails. What was read from a log is said of a backend, not of the gateway's own address.
+    fn at(&self) -> String {
+        match (self.basis, &self.scope.backend, &self.hop) {
+            (Basis::Log, Some(backend), _) => format!(" at {backend}"),
+            (Basis::Log, None, Some(hop)) => format!(" behind {hop}"),
+            _ => format!(" at {}", self.scope.extent()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::rounds::Rounds;
-use crate::cause::Cause;
+use crate::cause::{Cause, Phase};
 use crate::confirmation::{Place, Status};
 use crate::finding::{Confirmed, Recognised};
 
@@ -166,6 +166,14 @@ impl HopFacts {
     /// Some addresses fail and others do not.
     pub fn fails_partly(&self) -> bool {
         self.fails() && self.healthy > 0
+    }
+
+    /// Why what it was asked for fails, as its error page says, or where that does not, as its log says of real requests.
+    /// A status is no reason: what the log knows no more of than that, it does not state.
+    pub fn states(&self) -> Option<Cause> {
+        let is_reason = |cause: &Cause| *cause != Cause::Unknown && cause.phase() != Phase::Status;
+        let logged = self.log.as_ref().and_then(|log| log.cause).filter(is_reason);
+        self.stated.filter(is_reason).or(logged).or(self.stated)
     }
 
     /// Failed requests in its log exceed the upstream's `spike`.

@@ -133,10 +133,59 @@ fn a_log_names_cause_path_and_backend() {
     let said = diagnosed(&upstream(vec![edge, origin(1, &[])]));
     assert_eq!((said.verdict, said.impact), (Verdict::TrafficFailing, Impact::Users));
     assert_eq!(said.scope.backend.as_deref(), Some("10.0.0.7:8080"));
+    let sentence = said.sentence();
+    assert!(sentence.contains("(30 of 100): connect_refused"), "{sentence}");
     assert!(
-        said.sentence().contains("(30 of 100): connect_refused"),
-        "{}",
-        said.sentence()
+        sentence.ends_with(", most of them for /api/cart at 10.0.0.7:8080."),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn a_log_says_what_fails_behind_a_gateway_where_nothing_else_looks() {
+    use Cause::*;
+    let edge = |page, logged| HopFacts {
+        name: "edge".into(),
+        is_origin: false,
+        stated: page,
+        log: Some(Box::new(LogEvidence {
+            exceeds_spike: false,
+            failed: 1,
+            requests: 100,
+            cause: logged,
+            path: None,
+            backend: Some("10.0.0.7:8080".into()),
+        })),
+        ..origin(0, &[Cause::BadGateway])
+    };
+    let say = |page, logged| diagnosed(&upstream(vec![edge(page, logged)]));
+    for (page, logged, verdict, cause) in [
+        (None, Some(ConnectRefused), Verdict::OriginDown, ConnectRefused),
+        (None, Some(ConnectFailed), Verdict::OriginDown, ConnectFailed),
+        (None, Some(ResponseTimeout), Verdict::OriginOverloaded, ResponseTimeout),
+        (None, Some(GatewayConfig), Verdict::GatewayFault, GatewayConfig),
+        // The page speaks of what was asked, the log of all that is asked.
+        (Some(TlsClosed), Some(ConnectRefused), Verdict::OriginTls, TlsClosed),
+        (Some(Unknown), Some(ConnectRefused), Verdict::OriginDown, ConnectRefused),
+        // A status says no place.
+        (None, Some(BadGateway), Verdict::Unlocated, BadGateway),
+        (None, Some(DisguisedBadGateway), Verdict::Unlocated, BadGateway),
+        (None, Some(Unknown), Verdict::Unlocated, BadGateway),
+        (None, None, Verdict::Unlocated, BadGateway),
+    ] {
+        let said = say(page, logged);
+        assert_eq!(
+            (said.rule, said.verdict, said.cause),
+            (10, verdict, Some(cause)),
+            "{page:?} {logged:?}"
+        );
+        let from_log = verdict != Verdict::Unlocated;
+        assert_eq!(said.basis == Basis::Log, from_log, "{page:?} {logged:?}");
+    }
+    let sentence = say(None, Some(ConnectRefused)).sentence();
+    assert!(
+        sentence.contains(" at 10.0.0.7:8080, as read from the gateway's log"),
+        "{sentence}"
     );
 }
 
