@@ -22,6 +22,7 @@ pub(super) fn render(build: &Build, upstreams: Vec<UpstreamStatus>, search: &str
         hops().count(),
         hops().filter(|hop| failing_of(hop).is_some()).count(),
         hops().filter(|hop| is_pending(hop)).count(),
+        !faulty.is_empty(),
     );
     let found = |upstream: &&&UpstreamStatus| matches(upstream, &upstream.hops, search);
     let shown: Vec<_> = faulty.iter().filter(found).collect();
@@ -72,7 +73,8 @@ fn matches(upstream: &UpstreamStatus, hops: &[HopStatus], search: &str) -> bool 
         || hops.iter().any(|hop| contains(&hop.hop) || contains(cause(hop)))
 }
 
-fn summary(hops: usize, failing: usize, pending: usize) -> String {
+/// `faulty`: something is said to be wrong, whether a hop fails or not.
+fn summary(hops: usize, failing: usize, pending: usize, faulty: bool) -> String {
     let waiting = match pending {
         0 => String::new(),
         1 => " <span class=\"dim\">1 waits for its first round.</span>".to_owned(),
@@ -80,6 +82,9 @@ fn summary(hops: usize, failing: usize, pending: usize) -> String {
     };
     match (hops, failing) {
         (0, _) => "<p class=\"sum\">No upstream is configured.</p>\n".to_owned(),
+        (hops, 0) if faulty => {
+            format!("<p class=\"sum\">No probe of {hops} hops fails, but not all is well.{waiting}</p>\n")
+        }
         (hops, 0) => format!("<p class=\"sum\"><b class=\"good\">Nothing fails</b> of {hops} hops.{waiting}</p>\n"),
         (hops, failing) => {
             let verb = if failing == 1 { "fails" } else { "fail" };
