@@ -7,7 +7,8 @@
 //!
 //! A group of logs, typically those of one gateway, is read by one thread of its own ([`start`]). So the kernel shares the
 //! processor between reading and probing, a disk that hangs stalls one gateway's logs and no probe, and the runtime that
-//! probes never waits for a file. Within the group every file has its turn: about 1 MiB at a time.
+//! probes never waits for a file. Within a log every file has its turn: at most about 1 MiB at a time. Logs of a group
+//! are read in the order they are given, so that lines that explain those of another log are there before them.
 //!
 //! Back-pressure: a line is handed out only when the one before it was taken. What waits, waits where it was written: in
 //! the file, in the sender's connection, or in the kernel's bounded queue of datagrams. [`Status`] shows how much.

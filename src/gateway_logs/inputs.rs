@@ -14,15 +14,16 @@ use crate::gateway::{self, Kind};
 use crate::metrics::{LogSource, Reading, ReadingLog};
 use crate::tail::{self, Lines, Seen, Skipped, Status};
 
-/// Every log of a gateway, ready to be read into `counting`.
+/// Every log of a gateway, ready to be read into `counting`. Gateways write why before they write what came of it, so the
+/// error log is read first.
 pub(super) fn logs(settings: &GatewaySettings, counting: &Arc<Counting>) -> Result<Vec<tail::Log>, FormatError> {
     let kind = gateway::kind(settings.gateway.kind).unwrap_or(gateway::GENERIC);
     let mut readers = Vec::new();
-    if let Some(log) = &settings.access_log {
-        readers.push(of_log(log, label_of(&log.input, "access"), kind, settings, counting)?);
-    }
     if let Some(log) = &settings.error_log {
         readers.push(of_log(log, label_of(&log.input, "error"), kind, settings, counting)?);
+    }
+    if let Some(log) = &settings.access_log {
+        readers.push(of_log(log, label_of(&log.input, "access"), kind, settings, counting)?);
     }
     if let Some(listener) = &settings.syslog {
         let listener = match listener {

@@ -117,7 +117,7 @@ impl Followed {
         (self.is_read, self.behind_hole) = (false, 0);
     }
 
-    /// Hands out whole lines, about [`TURN_BYTES`] at most; true where more are left. Call after [`Self::check`].
+    /// Hands out the whole lines that the last [`Self::check`] saw, about [`TURN_BYTES`] at most; true where more are left.
     pub fn read(&mut self, buffer: &mut [u8], sink: &mut Sink) -> io::Result<bool> {
         let mut offset = self.at.offset;
         let result = self.read_on(&mut offset, buffer, sink);
@@ -134,7 +134,8 @@ impl Followed {
         let mut turn = 0;
         let mut next = self.behind_hole.max(*offset);
         while turn < TURN_BYTES && self.has_more() {
-            let filled = self.fill(buffer, next)?;
+            let noted = self.size.saturating_sub(next).min(buffer.len() as u64);
+            let filled = self.fill(&mut buffer[..noted as usize], next)?;
             let seen = Seen {
                 file: Some(&self.at.name),
                 ..Seen::default()

@@ -16,6 +16,9 @@ const PACE: Duration = Duration::from_millis(100);
 const SAVE: Duration = Duration::from_secs(5);
 
 /// Follows until told to stop; then saves.
+///
+/// Logs are read in the order they are given: of a later one only what was there before the earlier ones were read to
+/// their ends. So where a gateway writes first to one log and then to the other, its lines are handed out in that order.
 pub(super) async fn run(mut followers: Vec<Follower>, stop: CancellationToken) {
     let mut watch = Watch::new();
     let mut buffer = vec![0; CHUNK_BYTES];
@@ -28,8 +31,14 @@ pub(super) async fn run(mut followers: Vec<Follower>, stop: CancellationToken) {
         }
         let mut has_more = false;
         for follower in &mut followers {
-            has_more |= follower.poll(now, change == Change::Names, &mut buffer);
+            follower.note(now, change == Change::Names, &mut buffer);
+        }
+        for follower in &mut followers {
+            has_more |= follower.read(now, &mut buffer);
             tokio::task::yield_now().await;
+            if has_more {
+                break;
+            }
         }
         if change == Change::Names {
             looked = now;

@@ -14,7 +14,7 @@
 //! 6. After a restart reading goes on where it stopped, also in files that were renamed since. Rotations nobody saw, and
 //!    which are named like one, are read whole and in the order they were last written.
 //!
-//! [`Follower::poll`] makes one pass and never waits; what calls it decides when.
+//! [`Follower::note`] and [`Follower::read`] make one pass and never wait; what calls them decides when.
 
 mod find;
 
@@ -112,9 +112,9 @@ impl Follower {
         }
     }
 
-    /// One pass over all files: truncations, with `look` also new names, then at most a turn of each file's lines.
-    /// True where more lines are at hand.
-    pub fn poll(&mut self, now: Instant, look: bool, buffer: &mut [u8]) -> bool {
+    /// Notes what there is: truncations, growth, with `look` also new names. Nothing that is written later is read before
+    /// this is called again.
+    pub fn note(&mut self, now: Instant, look: bool, buffer: &mut [u8]) {
         self.read_fault = None;
         self.check(now);
         if look {
@@ -122,7 +122,11 @@ impl Follower {
         } else {
             self.settle(now, buffer);
         }
-        let has_more = self.read(buffer);
+    }
+
+    /// One pass over all files: at most a turn of each file's lines. True where more of what was noted is left.
+    pub fn read(&mut self, now: Instant, buffer: &mut [u8]) -> bool {
+        let has_more = self.take_turns(buffer);
         if !has_more {
             self.give_up(now, buffer);
         }
@@ -289,7 +293,7 @@ impl Follower {
     }
 
     /// Rule 3: a file has its turn when none before it under the same name has more.
-    fn read(&mut self, buffer: &mut [u8]) -> bool {
+    fn take_turns(&mut self, buffer: &mut [u8]) -> bool {
         let mut has_more = false;
         for index in 0..self.files.len() {
             let (before, file) = self.files.split_at_mut(index);

@@ -86,7 +86,11 @@ impl Rig {
     /// Passes until nothing is left; what came.
     fn poll(&mut self) -> Vec<String> {
         let mut look = true;
-        while self.follower.poll(self.now, look, &mut self.buffer) {
+        loop {
+            self.follower.note(self.now, look, &mut self.buffer);
+            if !self.follower.read(self.now, &mut self.buffer) {
+                break;
+            }
             look = false;
         }
         self.taken.take()
