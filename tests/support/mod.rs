@@ -9,6 +9,7 @@
 pub mod cases;
 pub mod daemon;
 pub mod dns;
+pub mod gateways;
 pub mod http;
 pub mod metrics;
 pub mod netns;
