@@ -181,7 +181,6 @@ pub enum Effect {
 
 /// What one line of a log is.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "most lines are requests, and none is stored")]
 pub enum Line<'l> {
     /// A request.
     Exchange(Exchange<'l>),

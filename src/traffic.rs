@@ -316,8 +316,8 @@ impl Traffic {
     fn is_synthetic(&self, exchange: &Exchange<'_>) -> bool {
         let agent = exchange.agent;
         // Looking at the first letter alone spares most comparisons.
-        let is_ignored = |ignored: &Box<[u8]>| ignored.first() == agent.first() && agent.starts_with(ignored);
-        let by_agent = !agent.is_empty() && self.ignored_agents.iter().any(is_ignored);
+        let is_ignored = |ignored: &[u8]| ignored.first() == agent.first() && agent.starts_with(ignored);
+        let by_agent = !agent.is_empty() && self.ignored_agents.iter().any(|ignored| is_ignored(ignored));
         by_agent || (!self.ignored_clients.is_empty() && self.is_ignored_client(exchange.client))
     }
 

@@ -105,7 +105,6 @@ impl About {
 
 /// What a line of an error log is.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "none is stored")]
 pub enum ErrorLine<'l> {
     /// A fault of a request.
     Complaint(Complaint<'l>),

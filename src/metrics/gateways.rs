@@ -308,7 +308,10 @@ impl State {
 }
 
 /// Copies what a family shows of a gateway and an upstream.
-type Copy = fn(&Pair, u64, &mut Vec<(Value<'static>, Number)>);
+type Copy = fn(&Pair, u64, &mut Samples);
+
+/// Values of one family, each with that of its third label.
+type Samples = Vec<(Value<'static>, Number)>;
 
 const PAIR_FAMILIES: &[(Family, Copy)] = &[
     (catalogue::GATEWAY_REQUESTS_FAILED, |pair, _, out| {
@@ -377,12 +380,7 @@ pub(super) fn encode(tables: &Tables, now_seconds: u64, encoder: &mut Descriptor
 }
 
 /// What a family shows of each upstream of a gateway, copied with one lock.
-fn copied(
-    gateway: &GatewayMetrics,
-    copy: Copy,
-    now: u64,
-    samples: &mut Vec<(Value<'static>, Number)>,
-) -> Vec<(Arc<str>, Vec<(Value<'static>, Number)>)> {
+fn copied(gateway: &GatewayMetrics, copy: Copy, now: u64, samples: &mut Samples) -> Vec<(Arc<str>, Samples)> {
     let state = gateway.state();
     let other = std::iter::once(&state.other).filter(|other| !other.is_empty());
     state
@@ -485,11 +483,14 @@ pub(super) fn encode_latency(tables: &Tables, page: &mut dyn Write) -> fmt::Resu
     Ok(())
 }
 
+/// A gateway whose logs are read: its name, the upstreams behind it with whether users see them through it, and the causes
+/// its kind can state.
+pub type LoggedGateway<'a> = (Arc<str>, Vec<(Arc<str>, bool)>, &'a [Cause]);
+
 impl super::Metrics {
-    /// Takes over which gateways' logs are read: of each its name, the upstreams behind it with whether users see
-    /// them through it, and the causes its kind can state. Counters of what stays go on; nobody counts meanwhile into a
-    /// gateway whose upstreams change.
-    pub fn configure_gateways(&self, gateways: &[(Arc<str>, Vec<(Arc<str>, bool)>, &[Cause])]) {
+    /// Takes over which gateways' logs are read. Counters of what stays go on; nobody counts meanwhile into a gateway whose
+    /// upstreams change.
+    pub fn configure_gateways(&self, gateways: &[LoggedGateway<'_>]) {
         let before = self.tables.load_full();
         let mut tables: Vec<Arc<GatewayMetrics>> = gateways
             .iter()

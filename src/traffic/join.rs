@@ -459,12 +459,11 @@ impl KeptComplaint {
 
     /// Takes over what another line of the same fault knows better.
     pub(super) fn merge(&mut self, other: &KeptComplaint) {
-        let strongest = |one: Effect, other: Effect| match (one, other) {
+        self.effect = match (self.effect, other.effect) {
             (Effect::Cut, _) | (_, Effect::Cut) => Effect::Cut,
             (Effect::Attempt, _) | (_, Effect::Attempt) => Effect::Attempt,
             (one, _) => one,
         };
-        self.effect = strongest(self.effect, other.effect);
         self.told = self.told.with(&other.told);
         self.loose &= other.loose;
         self.exact = self.exact.max(other.exact);

@@ -6,9 +6,8 @@ mod support;
 
 mod nginx;
 
-use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::daemon::{Daemon, Seen, scratch};
 use support::metrics::Metrics;
 

@@ -95,7 +95,7 @@ fn read<'o>(log: &'o Opened, parser: &mut Parser) -> ReadLines<'o> {
 }
 
 fn fields(kind: &'static Kind, parser: &mut Parser, line: &[u8], style: Style) {
-    let Some((_, fields)) = parser.fields(line) else { return };
+    let Some(fields) = parser.fields(line) else { return };
     println!("\n{}", style.strong("a line says"));
     for (field, value) in &fields {
         println!("  {:<16} {}", format!("{field:?}").to_lowercase(), shown(value));

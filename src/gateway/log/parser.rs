@@ -110,14 +110,14 @@ impl Parser {
     }
 
     /// Takes a line apart without judging it: each field with its value, for people who check a format.
-    pub fn fields<'l>(&mut self, line: &'l [u8]) -> Option<(&'static str, Vec<(Field, &'l [u8])>)> {
+    pub fn fields<'l>(&mut self, line: &'l [u8]) -> Option<Vec<(Field, &'l [u8])>> {
         for format in &mut self.formats {
             if format.split(line, &mut self.spans) == Split::Values {
                 let fields = Field::ALL
                     .iter()
                     .filter(|field| !matches!(field, Field::Own | Field::Text))
                     .filter_map(|field| Some((*field, self.spans.get(line, *field)?)));
-                return Some((format.name, fields.collect()));
+                return Some(fields.collect());
             }
         }
         None

@@ -431,7 +431,7 @@ impl Cursor {
                 self.next();
                 name = format!("{{{}}}", self.until('}', at, "%{…}")?.to_ascii_lowercase());
             }
-            name.extend(self.take(|char| matches!(char, '<' | '>' | '!')).chars());
+            name.push_str(&self.take(|char| matches!(char, '<' | '>' | '!')));
             let code = self.take(|char| char.is_ascii_alphabetic() || char == '_' || char == ':');
             // `%ts.%03tu`: a trailing colon belongs to the text.
             let trimmed = code.trim_end_matches(':');

@@ -105,7 +105,7 @@ fn go_duration(text: &[u8]) -> Option<Duration> {
             "ns" => 1,
             _ => return None,
         };
-        nanos = nanos.checked_add(decimal(rest[..number].as_bytes(), scale)?)?;
+        nanos = nanos.checked_add(decimal(&rest.as_bytes()[..number], scale)?)?;
         rest = &rest[unit..];
     }
     Some(Duration::from_nanos(nanos))
