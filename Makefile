@@ -39,7 +39,8 @@ preview: ## Draw the dashboards outside Grafana from the demo's faults, into tar
 	$(CARGO) build --release --locked
 	./dashboards/preview/run.sh
 
-bench: ## Measure: whole process beside blackbox_exporter, and the parts (some minutes).
+bench: ## Measure: whole process beside blackbox_exporter, logs beside mtail, and the parts (some minutes).
 	$(CARGO) build --release --locked
 	./benches/whole/run.sh
+	./benches/logs/run.sh
 	$(CARGO) bench --locked

@@ -10,7 +10,7 @@ use super::log::{ErrorKeys, ErrorLine, Field, Fields, Format, Key, Layout, Logs,
 use super::page::{Page, Said};
 use super::{Kind, NONE, kib, secs};
 use crate::cause::Cause;
-use crate::exchange::{Attempt, Complaint, Effect, Exchange, Join, Outcome, Reason};
+use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Reason};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -180,17 +180,7 @@ fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
         join: join(fields),
         ..Exchange::default()
     };
-    let backend = fields.text(Field::Backends);
-    if !backend.is_empty() {
-        exchange.attempts.push(Attempt {
-            backend,
-            reason: match outcome {
-                Outcome::Failed(reason) => Some(reason),
-                Outcome::Served | Outcome::ClientClosed => None,
-            },
-            reused: None,
-        });
-    }
+    exchange.tried_once(fields.text(Field::Backends));
     Some(exchange)
 }
 

@@ -13,7 +13,7 @@ use super::log::{
 use super::page::{Page, Said};
 use super::{Kind, NONE, kib};
 use crate::cause::Cause;
-use crate::exchange::{Attempt, Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp};
+use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -374,16 +374,7 @@ fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
         status,
         ..Join::default()
     };
-    if let Some(backend) = backend(fields) {
-        exchange.attempts.push(Attempt {
-            backend,
-            reason: match outcome {
-                Outcome::Failed(reason) => Some(reason),
-                Outcome::Served | Outcome::ClientClosed => None,
-            },
-            reused: None,
-        });
-    }
+    exchange.tried_once(backend(fields).unwrap_or_default());
     Some(exchange)
 }
 
