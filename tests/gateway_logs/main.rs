@@ -6,7 +6,6 @@ mod support;
 
 mod nginx;
 
-
 use serde_json::json;
 use support::daemon::{Daemon, Seen, scratch};
 use support::metrics::Metrics;

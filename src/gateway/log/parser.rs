@@ -73,6 +73,7 @@ impl Parser {
     }
 
     /// What a line says; `None` where it is no line of this log. A syslog header before it is passed over.
+    #[inline]
     pub fn read<'l>(&'l mut self, line: &'l [u8]) -> Option<Line<'l>> {
         let logs = self.logs?;
         let mut read = self
@@ -84,6 +85,7 @@ impl Parser {
         read
     }
 
+    #[inline]
     fn read_bare<'l>(&mut self, logs: &'static Logs, line: &'l [u8]) -> Option<Line<'l>> {
         let readers = self.formats.len() + 1;
         for turn in 0..readers {
@@ -224,6 +226,7 @@ impl Compiled {
         }
     }
 
+    #[inline]
     fn read<'l>(&mut self, line: &'l [u8], logs: &Logs, spans: &mut Spans, clock: &LastTime) -> Option<Line<'l>> {
         match self.split(line, spans) {
             Split::Foreign => None,

@@ -206,7 +206,7 @@ impl Pattern {
 
     fn forward(&self, line: &[u8], spans: &mut Spans) -> bool {
         spans.clear();
-        if !line.starts_with(&self.start) {
+        if !self.start.is_empty() && !line.starts_with(&self.start) {
             return false;
         }
         let mut at = self.start.len();
@@ -318,11 +318,13 @@ fn find<'v>(variables: &'v [Variable], name: &str) -> Option<&'v Variable> {
 }
 
 /// Whether the blank at this place stands between two items of a list, `a, b` or `a : b`, and not after it.
+#[inline]
 fn is_within_list(text: &[u8], at: usize) -> bool {
-    text[at] == b' '
-        && (at > 0 && text[at - 1] == b','
-            || text[at..].starts_with(b" : ")
-            || at > 1 && text[at - 2..at] == *b" :" && text.get(at + 1).is_some())
+    let is = |place: usize, byte: u8| text.get(place) == Some(&byte);
+    let after_comma = at > 0 && is(at - 1, b',');
+    let before_colon = is(at + 1, b':') && is(at + 2, b' ');
+    let after_colon = at > 1 && is(at - 1, b':') && is(at - 2, b' ') && at + 1 < text.len();
+    is(at, b' ') && (after_comma || before_colon || after_colon)
 }
 
 /// Whether a request cannot be judged without this value.
