@@ -271,6 +271,9 @@ impl Traffic {
         while let Some(complaint) = self.complaints.pop_older(now, wait) {
             complaint.count(self.sources.access, tally);
         }
+        while let Some(complaint) = self.complaints.take_older(now, GROUP, KeptComplaint::finds_none) {
+            complaint.count(self.sources.access, tally);
+        }
     }
 
     /// Counts everything that still waits.

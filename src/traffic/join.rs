@@ -204,7 +204,7 @@ impl Kept {
     /// 2. Without one, there is something left that it could be about.
     /// 3. Their times fit.
     pub(super) fn answers(&self, complaint: &KeptComplaint) -> bool {
-        if complaint.effect == Effect::ClientClosed && !self.may_be_left() {
+        if complaint.finds_none() || complaint.effect == Effect::ClientClosed && !self.may_be_left() {
             return false;
         }
         match (self.exact, complaint.exact) {
@@ -326,13 +326,13 @@ impl Kept {
 
     /// The response was cut: whatever status the client saw first, the request failed.
     fn cut(&mut self, complaint: &KeptComplaint) {
-        if let KeptEnding::Served = self.ending {
-            self.ending = KeptEnding::Failed(complaint.told.clone());
-        }
         let told = match &self.ending {
             KeptEnding::Failed(told) => told.with(&complaint.told),
             KeptEnding::Served | KeptEnding::ClientClosed => complaint.told.clone(),
         };
+        if !matches!(self.ending, KeptEnding::ClientClosed) {
+            self.ending = KeptEnding::Failed(told.clone());
+        }
         match self.attempts.last_mut() {
             Some(last) => {
                 last.told = Some(told);
@@ -437,6 +437,11 @@ impl KeptComplaint {
             name: first_name(&complaint.names).into(),
             backend: complaint.backend.into(),
         }
+    }
+
+    /// No request will be found for it: among all that were answered, nothing tells which one was cut.
+    pub(super) fn finds_none(&self) -> bool {
+        self.loose && self.effect == Effect::Cut
     }
 
     /// The key that lines about the same fault share.

@@ -214,6 +214,48 @@ fn a_cut_response_fails_whenever_it_is_told() {
 }
 
 #[test]
+fn an_error_line_says_how_a_response_was_cut() {
+    let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());
+    let join = join(7, "10.0.0.9", "/a");
+    const BROKEN: &[Cause] = &[Cause::ResponseTruncated, Cause::ResponseMalformed];
+    let exchange = Exchange {
+        status: Some(200),
+        outcome: Outcome::Failed(Reason::one_of(Cause::ResponseFailed, BROKEN)),
+        ..bare_502(join)
+    };
+    let cut = Complaint {
+        effect: Effect::Cut,
+        reason: Reason::exact(Cause::ResponseTruncated),
+        ..refused("10.0.0.1:80", join)
+    };
+    traffic.complaint(&cut, secs(0), &mut counted);
+    traffic.exchange(&exchange, secs(0), &mut counted);
+    traffic.finish(&mut counted);
+    assert_eq!(counted.requests, ["200 response_truncated +0"]);
+    assert_eq!(counted.attempts, ["10.0.0.1:80 response_truncated"]);
+}
+
+#[test]
+fn a_cut_that_names_no_request_is_counted_soon_and_taken_by_none() {
+    let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());
+    let client = join(0, "10.0.0.9", "");
+    let cut = Complaint {
+        effect: Effect::Cut,
+        reason: Reason::exact(Cause::ResponseTruncated),
+        ..refused("", client)
+    };
+    traffic.complaint(&cut, secs(0), &mut counted);
+    traffic.complaint(&refused("10.0.0.1:80", client), secs(0), &mut counted);
+    traffic.exchange(&bare_502(join(0, "10.0.0.9", "/a")), secs(0), &mut counted);
+    traffic.expire(secs(1), &mut counted);
+    assert_eq!(
+        counted.requests,
+        ["502 connect_refused +0", "- cut after all: response_truncated +0"]
+    );
+    assert_eq!(counted.attempts, ["10.0.0.1:80 connect_refused", " response_truncated"]);
+}
+
+#[test]
 fn several_lines_of_one_fault_are_one_attempt() {
     let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());
     let thread = |client| Join {

@@ -122,6 +122,16 @@ impl<T> Waiting<T> {
         (now.saturating_sub(since) >= wait).then(|| self.pop()).flatten()
     }
 
+    /// The oldest for which `fits` holds, where it has waited that long.
+    pub(super) fn take_older(&mut self, now: Duration, wait: Duration, fits: impl Fn(&T) -> bool) -> Option<T> {
+        let is_over = |item: &&Item<T>| now.saturating_sub(item.since) >= wait;
+        let waited = self.items.iter().map(|item| item.as_ref().filter(is_over));
+        let slot = waited
+            .enumerate()
+            .find_map(|(slot, item)| item.filter(|item| fits(&item.value)).map(|_| slot))?;
+        self.take(self.first + slot as u64)
+    }
+
     fn drop_taken(&mut self) {
         while matches!(self.items.front(), Some(None)) {
             self.items.pop_front();
@@ -177,5 +187,10 @@ mod tests {
             Some(2)
         );
         assert_eq!(waiting.pop_older(Duration::from_secs(2), Duration::from_secs(1)), None);
+        let second = Duration::from_secs(1);
+        assert_eq!(waiting.take_older(second * 3, second, |value| *value != 3), None);
+        assert_eq!(waiting.take_older(second * 2, second, |_| true), None);
+        assert_eq!(waiting.take_older(second * 3, second, |value| *value == 3), Some(3));
+        assert!(waiting.is_empty());
     }
 }
