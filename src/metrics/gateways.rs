@@ -264,7 +264,8 @@ impl Pair {
     }
 
     fn is_empty(&self) -> bool {
-        self.requests == 0 && self.synthetic == 0
+        let failed = self.failed.iter().any(|(_, count)| *count > 0);
+        self.requests == 0 && self.synthetic == 0 && !failed
     }
 }
 
