@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::operation::{
     AgentCheck, Alertmanager, Discovery, HealthCheck, HealthEndpoint, Ignore, Log, ProbeEndpoint, Route, Storage,
-    SyslogListener,
+    Syslog,
 };
 use super::reader::At;
 use super::url::Location;
@@ -161,7 +161,7 @@ pub struct GatewayEntry {
     pub config_file: Option<std::path::PathBuf>,
     pub access_log: Option<Log>,
     pub error_log: Option<Log>,
-    pub syslog: Option<SyslogListener>,
+    pub syslog: Option<Syslog>,
     pub ignore: Ignore,
     pub routes: Vec<At<Route>>,
 }

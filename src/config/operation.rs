@@ -25,7 +25,7 @@ pub struct GatewaySettings {
     /// Where its errors are logged.
     pub error_log: Option<Log>,
     /// Where it sends its logs, when by syslog.
-    pub syslog: Option<SyslogListener>,
+    pub syslog: Option<Syslog>,
     /// Requests set apart besides our own probes.
     pub ignore: Ignore,
     /// Which logged requests belong to which upstream; the first match wins.
@@ -93,6 +93,15 @@ pub enum ReadFrom {
     End,
     /// The whole file.
     Start,
+}
+
+/// Logs that are sent by syslog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syslog {
+    /// Where they are received.
+    pub listen: SyslogListener,
+    /// The gateway's own format string; any of the kind's own where `None`.
+    pub format: Option<String>,
 }
 
 /// Where syslog is received.

@@ -164,6 +164,15 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Any text that is not empty, as it stands there: what looks like a variable is none of ours.
+    pub fn verbatim(&self) -> Option<At<String>> {
+        match &self.node.kind {
+            Kind::Scalar { text, .. } if !text.is_empty() => Some(self.at(text.clone())),
+            // Says what is wrong with it.
+            _ => self.string(),
+        }
+    }
+
     /// `true` or `false`.
     pub fn flag(&self) -> Option<At<bool>> {
         self.choice(&[("true", true), ("false", false)])

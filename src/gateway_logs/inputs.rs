@@ -25,13 +25,12 @@ pub(super) fn logs(settings: &GatewaySettings, counting: &Arc<Counting>) -> Resu
     if let Some(log) = &settings.access_log {
         readers.push(of_log(log, label_of(&log.input, "access"), kind, settings, counting)?);
     }
-    if let Some(listener) = &settings.syslog {
-        let listener = match listener {
+    if let Some(syslog) = &settings.syslog {
+        let listener = match &syslog.listen {
             SyslogListener::Address(address) => tail::Listener::Address(*address),
             SyslogListener::Unix(path) => tail::Listener::Unix(path.clone()),
         };
-        let format = settings.access_log.as_ref().and_then(|log| log.format.as_deref());
-        let parser = Parser::new(kind, format)?;
+        let parser = Parser::new(kind, syslog.format.as_deref())?;
         readers.push(reader(
             "syslog",
             tail::Source::Syslog(listener),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::error::nearest;
 use crate::config::file::GatewayEntry;
-use crate::config::operation::{Envelope, Ignore, Log, LogInput, ReadFrom, Route, SyslogListener};
+use crate::config::operation::{Envelope, Ignore, Log, LogInput, ReadFrom, Route, Syslog, SyslogListener};
 use crate::config::reader::{At, Cursor};
 use crate::config::{number, value};
 use crate::gateway::log::Parser;
@@ -28,10 +28,7 @@ pub fn entry(cursor: &Cursor<'_>) -> Option<GatewayEntry> {
             .map(|path| cursor.cx().base_dir.join(path.value)),
         access_log: fields.get("access_log").and_then(|entry| log(&entry, &mut formats)),
         error_log: fields.get("error_log").and_then(|entry| log(&entry, &mut formats)),
-        syslog: fields
-            .get("syslog")
-            .and_then(|text| text.parse(syslog))
-            .map(|listener| listener.value),
+        syslog: fields.get("syslog").and_then(|entry| syslog(&entry, &mut formats)),
         ignore: fields.get("ignore").map(|map| ignore(&map)).unwrap_or_default(),
         routes: fields
             .get("routes")
@@ -149,11 +146,7 @@ fn log(cursor: &Cursor<'_>, formats: &mut Vec<At<String>>) -> Option<Log> {
     if let Some(flag) = fields.get("stdin").and_then(|stdin| stdin.flag()) {
         inputs.extend(flag.value.then_some(Some(LogInput::Stdin)));
     }
-    let format = fields.get("format").and_then(|text| text.string()).map(|text| {
-        let format = text.value.clone();
-        formats.push(text);
-        format
-    });
+    let format = fields.get("format").and_then(|text| format(&text, formats));
     let envelope = fields.get("envelope").and_then(|word| {
         word.choice(&[
             ("plain", Envelope::Plain),
@@ -178,7 +171,35 @@ fn log(cursor: &Cursor<'_>, formats: &mut Vec<At<String>>) -> Option<Log> {
     })
 }
 
-fn syslog(text: &str) -> Result<SyslogListener, String> {
+/// A format string as it stands in the gateway's own configuration: `${…}` in it is no variable of this one.
+fn format(cursor: &Cursor<'_>, formats: &mut Vec<At<String>>) -> Option<String> {
+    let text = cursor.verbatim()?;
+    let format = text.value.clone();
+    formats.push(text);
+    Some(format)
+}
+
+/// Where it is received, or a map with the format besides.
+fn syslog(cursor: &Cursor<'_>, formats: &mut Vec<At<String>>) -> Option<Syslog> {
+    if !cursor.is_map() {
+        return Some(Syslog {
+            listen: cursor.parse(listener)?.value,
+            format: None,
+        });
+    }
+    let mut fields = cursor.fields()?;
+    let listen = fields
+        .required("listen", "127.0.0.1:5514")
+        .and_then(|text| text.parse(listener));
+    let format = fields.get("format").and_then(|text| format(&text, formats));
+    fields.finish();
+    Some(Syslog {
+        listen: listen?.value,
+        format,
+    })
+}
+
+fn listener(text: &str) -> Result<SyslogListener, String> {
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => Ok(SyslogListener::Unix(path.into())),
         Some(_) => Err("needs an absolute path; write unix:/run/badgateway.sock".into()),
