@@ -4,14 +4,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod live;
 mod nginx;
 
-use serde_json::json;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
 use support::daemon::{Daemon, Seen, scratch};
 use support::metrics::Metrics;
 
 /// A directory for a gateway inside that of its daemon, which removes both.
-fn folder() -> (std::path::PathBuf, std::path::PathBuf) {
+fn folder() -> (PathBuf, PathBuf) {
     let scratch = scratch();
     let inner = scratch.join("gateway");
     std::fs::create_dir(&inner).expect("created");

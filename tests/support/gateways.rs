@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use socket2::Socket;
 
 use super::peers::http1::{self, Ending, OK, answers};
@@ -32,7 +33,11 @@ impl Backends {
             refused,
             closed: serve(http1::ends("", Ending::Finish)),
             timeout: serve(http1::ends("", Ending::Stall)),
-            cut: serve(answers("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nbegun")),
+            // More than a gateway holds back before it sends the head.
+            cut: serve(answers(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n{}",
+                "x".repeat(100_000)
+            ))),
             _refusing: socket,
         }
     }
@@ -112,4 +117,175 @@ pub fn nginx(folder: &Path, http: &str) -> Gateway {
     std::fs::write(&file, config).expect("written");
     let program = programs::find("nginx").expect("have it");
     Gateway::accepting(folder, listen, Process::start(&program, &["-c", &file, "-e", "stderr"]))
+}
+
+/// nginx with the site, its log in the format called `ours`.
+pub fn nginx_site(folder: &Path, backends: &Backends, format: &str) -> Gateway {
+    let locations: String = backends
+        .by_path()
+        .iter()
+        .map(|(path, backend)| format!("location /{path} {{ proxy_pass http://{backend}; }}\n"))
+        .collect();
+    let http = format!(
+        "log_format ours '{format}'; access_log $ACCESS ours;
+         server {{ listen $LISTEN; {locations} }}"
+    );
+    nginx(folder, &http)
+}
+
+/// HAProxy with the site, sending its log to `syslog` and writing it to its output.
+pub fn haproxy(folder: &Path, backends: &Backends, syslog: &str, format: &str) -> Gateway {
+    let listen = address(1);
+    let sites = backends.by_path();
+    let rules: String = sites
+        .map(|(path, _)| format!("use_backend {path} if {{ path_beg /{path} }}\n"))
+        .concat();
+    let servers: String = sites
+        .map(|(path, backend)| format!("backend {path}\nserver one {backend}\n"))
+        .concat();
+    let format = format.replace('"', "\\\"");
+    let config = format!(
+        "global
+         log {syslog} local0
+         log stdout format raw local0
+         defaults
+         mode http
+         log global
+         option dontlognull
+         log-format \"{format}\"
+         retries 0
+         timeout connect 1s
+         timeout client 5s
+         timeout server 1s
+         frontend edge
+         bind {listen}
+         {rules}{servers}"
+    );
+    let file = folder.join("haproxy.cfg");
+    std::fs::write(&file, config).expect("written");
+    let program = programs::find("haproxy").expect("have it");
+    let arguments = ["-db", "-f", file.to_str().expect("plain")];
+    Gateway::accepting(folder, listen, Process::start(&program, &arguments))
+}
+
+/// Debian's httpd with the site, in Debian's `combined`, its error log in the default format.
+pub fn apache(folder: &Path, backends: &Backends) -> Gateway {
+    let listen = address(1);
+    let name = folder.display();
+    let modules = ["mpm_event", "authz_core", "unixd", "log_config", "proxy", "proxy_http"]
+        .map(|module| match module {
+            "unixd" | "log_config" => String::new(),
+            module => format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n"),
+        })
+        .concat();
+    let sites = backends
+        .by_path()
+        .map(|(path, backend)| format!("ProxyPass /{path} http://{backend}/ retry=0 disablereuse=On\n"))
+        .concat();
+    let config = format!(
+        "ServerRoot {name}
+         ServerName localhost
+         DefaultRuntimeDir {name}
+         PidFile {name}/apache.pid
+         Listen {listen}
+         {modules}
+         <IfModule unixd_module>
+         User nobody
+         Group nogroup
+         </IfModule>
+         ServerLimit 1
+         StartServers 1
+         ThreadsPerChild 25
+         MaxRequestWorkers 25
+         ProxyTimeout 1
+         LogFormat \"%h %l %u %t \\\"%r\\\" %>s %O \\\"%{{Referer}}i\\\" \\\"%{{User-Agent}}i\\\"\" combined
+         CustomLog {name}/access.log combined
+         ErrorLog {name}/error.log
+         LogLevel warn
+         {sites}"
+    );
+    let file = folder.join("httpd.conf");
+    std::fs::write(&file, config).expect("written");
+    let program = programs::find("apache2").expect("have it");
+    let arguments = ["-DFOREGROUND", "-f", file.to_str().expect("plain")];
+    Gateway::accepting(folder, listen, Process::start_with(&program, &arguments, "TERM", None))
+}
+
+/// Debian's Caddy with the site; its access log is its own, what else it says is the error log.
+pub fn caddy(folder: &Path, backends: &Backends) -> Gateway {
+    let listen = address(1);
+    let log = |file: &str, more: &str| {
+        let path = folder.join(file);
+        json!({ "writer": { "output": "file", "filename": path, "roll": false }, "encoder": { "format": "json" } })
+            .as_object()
+            .cloned()
+            .map(|mut log| {
+                log.insert(more.to_owned(), json!(["http.log.access"]));
+                Value::from(log)
+            })
+            .expect("a map")
+    };
+    let routes: Vec<Value> = backends
+        .by_path()
+        .iter()
+        .map(|(path, backend)| {
+            json!({
+                "match": [{ "path": [format!("/{path}*")] }],
+                "handle": [{
+                    "handler": "reverse_proxy",
+                    "upstreams": [{ "dial": backend.to_string() }],
+                    "transport": { "protocol": "http", "response_header_timeout": "1s" },
+                }],
+            })
+        })
+        .collect();
+    let config = json!({
+        "admin": { "disabled": true },
+        "storage": { "module": "file_system", "root": folder.join("storage") },
+        "logging": { "logs": { "access": log("access.log", "include"), "default": log("error.log", "exclude") } },
+        "apps": { "http": { "servers": { "edge": {
+            "listen": [listen.to_string()],
+            "automatic_https": { "disable": true },
+            "logs": {},
+            "routes": routes,
+        } } } },
+    });
+    let file = folder.join("caddy.json");
+    std::fs::write(&file, config.to_string()).expect("written");
+    let program = programs::find("caddy").expect("have it");
+    let arguments = ["run", "--config", file.to_str().expect("plain")];
+    Gateway::accepting(folder, listen, Process::start(&program, &arguments))
+}
+
+/// Traefik with the site, its access log as JSON with the user agent, its log at DEBUG.
+pub fn traefik(folder: &Path, backends: &Backends) -> Gateway {
+    let listen = address(1);
+    let (mut routers, mut services) = (json!({}), json!({}));
+    for (path, backend) in backends.by_path() {
+        routers[path] = json!({ "rule": format!("PathPrefix(`/{path}`)"), "service": path });
+        let servers = json!([{ "url": format!("http://{backend}") }]);
+        services[path] = json!({ "loadBalancer": { "servers": servers, "serversTransport": "short" } });
+    }
+    let dynamic = json!({ "http": {
+        "routers": routers,
+        "services": services,
+        "serversTransports": { "short": { "forwardingTimeouts": { "responseHeaderTimeout": "1s", "dialTimeout": "1s" } } },
+    } });
+    let (fixed, moving) = (folder.join("traefik.json"), folder.join("dynamic.json"));
+    let config = json!({
+        "entryPoints": { "web": { "address": listen.to_string() } },
+        "providers": { "file": { "filename": moving, "watch": false } },
+        "log": { "level": "DEBUG", "filePath": folder.join("error.log") },
+        "accessLog": { "format": "json", "filePath": folder.join("access.log") },
+        "global": { "checkNewVersion": false, "sendAnonymousUsage": false },
+    });
+    std::fs::write(&moving, dynamic.to_string()).expect("written");
+    std::fs::write(&fixed, config.to_string()).expect("written");
+    let program = programs::find("traefik").expect("have it");
+    let argument = format!("--configFile={}", fixed.display());
+    let gateway = Gateway::accepting(folder, listen, Process::start(&program, &[argument]));
+    wait_until("the routes are loaded", || {
+        (gateway.ask("/good") == Some(200)).then_some(())
+    });
+    gateway
 }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-/// Where the program is, `sbin` directories included even where `PATH` leaves them out.
+/// Where the program is, `sbin` directories included even where `PATH` leaves them out, and what `tests/install.sh`
+/// brought without a package.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let more = ["/usr/local/sbin", "/usr/sbin", "/sbin", TOOLS].map(PathBuf::from);
     std::env::split_paths(&path)
         .chain(more)
         .map(|folder| folder.join(program))
@@ -26,3 +27,6 @@ pub fn skip(reason: &str) -> bool {
     println!("skipped: {reason}");
     false
 }
+
+/// Programs that are no Debian packages.
+const TOOLS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/bin");
