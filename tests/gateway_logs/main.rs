@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod inputs;
 mod live;
 mod nginx;
 

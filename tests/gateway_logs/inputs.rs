@@ -1,0 +1,141 @@
+//! Logs that are not there yet, may not be read, or were being read when the daemon was restarted.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::*;
+use crate::support::gateways::{self, Backends};
+use crate::support::programs;
+use crate::support::stack::wait_until;
+
+fn config(access: &Path, storage: Option<&Path>) -> Value {
+    let mut config = json!({
+        "gateways": [{ "name": "edge", "kind": "nginx", "access_log": access,
+            "routes": [{ "path_prefix": "/", "upstream": "shop" }] }],
+        "upstreams": [{ "name": "shop", "origin": "http://127.0.0.1:9/", "interval": "1h" }],
+    });
+    if let Some(storage) = storage {
+        config["storage"] = json!({ "path": storage });
+    }
+    config
+}
+
+fn line(status: u16) -> String {
+    format!("10.0.0.1 - - [20/Nov/2026:12:00:00 +0000] \"GET / HTTP/1.1\" {status} 5 \"-\" \"agent\"\n")
+}
+
+fn up(metrics: &Metrics, value: f64) -> Seen {
+    let found: Vec<_> = metrics
+        .all("gateway_log_up", &[("log", "access")])
+        .map(|log| log.value)
+        .collect();
+    match found == [value] {
+        true => Seen::Yes,
+        false => Seen::NotYet(format!("up {value}, not {found:?}")),
+    }
+}
+
+fn counted(metrics: &Metrics, requests: f64) -> Seen {
+    match metrics.sum("gateway_requests_total", &[("upstream", "shop")]) {
+        found if found == requests => Seen::Yes,
+        found => Seen::NotYet(format!("{requests} requests, not {found}")),
+    }
+}
+
+#[test]
+fn a_log_that_does_not_exist_yet_is_waited_for_and_read_from_its_first_line() {
+    let (scratch, inner) = folder();
+    let access = inner.join("later/access.log");
+    let daemon = Daemon::start(&scratch, &config(&access, None));
+    daemon.wait_until("", |metrics| up(metrics, 0.0));
+    fs::create_dir(inner.join("later")).expect("created");
+    fs::write(&access, line(200) + &line(502)).expect("written");
+    daemon.wait_until("", |metrics| up(metrics, 1.0));
+    let metrics = daemon.wait_until("", |metrics| counted(metrics, 2.0));
+    assert_eq!(metrics.sum("gateway_responses_total", &[("code", "502")]), 1.0);
+    assert_eq!(
+        metrics.sum("gateway_requests_failed_total", &[("cause", "bad_gateway")]),
+        1.0
+    );
+}
+
+#[test]
+fn a_log_that_may_not_be_read_is_a_metric_and_one_line_and_tried_again() {
+    let (scratch, inner) = folder();
+    let access = inner.join("access.log");
+    // A directory in its place cannot be read by anybody, root included.
+    fs::create_dir(&access).expect("created");
+    let daemon = Daemon::start(&scratch, &config(&access, None));
+    daemon.wait_until("", |metrics| up(metrics, 0.0));
+    let path = access.display().to_string();
+    daemon.process().wait_for("what is wrong with the log", |line| {
+        (line.contains(&path) && line.contains("WARN")).then_some(())
+    });
+    fs::remove_dir(&access).expect("removed");
+    fs::write(&access, line(200)).expect("written");
+    fs::set_permissions(&access, fs::Permissions::from_mode(0o644)).expect("set");
+    daemon.wait_until("", |metrics| up(metrics, 1.0));
+    daemon.wait_until("", |metrics| counted(metrics, 1.0));
+    let said = daemon.process().output("no regular file", 10);
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn a_restart_in_the_middle_of_traffic_neither_repeats_nor_loses_a_line() {
+    if !programs::have(&["nginx"]) {
+        return;
+    }
+    let (scratch, inner) = folder();
+    let backends = Backends::start();
+    let edge = gateways::nginx_site(
+        &inner,
+        &backends,
+        r#"$remote_addr - - [$time_local] "$request" $status 5 "-" "-""#,
+    );
+    let config = config(&edge.access, Some(&scratch.join("storage")));
+    // Every daemon removes its own folder.
+    let own = |name: &str| {
+        let own = scratch.join(name);
+        fs::create_dir(&own).expect("created");
+        own
+    };
+    let first = Daemon::start(&own("first"), &config);
+    first.wait_until("", |metrics| up(metrics, 1.0));
+    let third = |number: usize| {
+        if number.is_multiple_of(3) {
+            ("/refused", 502)
+        } else {
+            ("/good", 200)
+        }
+    };
+    let ask = |number| {
+        let (path, status) = third(number);
+        edge.ask_times(1, path, status);
+    };
+    (0..200).for_each(ask);
+    first.wait_until("", |metrics| counted(metrics, 200.0));
+    first.process().signal("TERM");
+    first
+        .process()
+        .wait_for("the last line", |line| line.contains("\"stopped\"").then_some(()));
+    // The log is rotated while nobody looks, and written to before, after, and while the next one starts.
+    (200..300).for_each(ask);
+    fs::rename(&edge.access, edge.access.with_extension("log.1")).expect("renamed");
+    edge.process().signal("USR1");
+    wait_until("nginx writes to the new file", || edge.access.exists().then_some(()));
+    (300..400).for_each(ask);
+    let second = std::thread::scope(|scope| {
+        let user = scope.spawn(|| (400..600).for_each(ask));
+        let second = Daemon::start(&own("second"), &config);
+        user.join().expect("every answer as expected");
+        second
+    });
+    let metrics = second.wait_until("", |metrics| counted(metrics, 400.0));
+    let of_code = |code| metrics.sum("gateway_responses_total", &[("code", code)]);
+    let expected = (200..600).filter(|number| third(*number).1 == 502).count() as f64;
+    assert_eq!((of_code("502"), of_code("200")), (expected, 400.0 - expected));
+    // Nothing more comes: a line asked for now is the only new one.
+    ask(600);
+    second.wait_until("", |metrics| counted(metrics, 401.0));
+}
