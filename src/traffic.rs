@@ -274,6 +274,9 @@ impl Traffic {
         while let Some(complaint) = self.complaints.take_older(now, GROUP, KeptComplaint::finds_none) {
             complaint.count(self.sources.access, tally);
         }
+        while let Some(complaint) = self.complaints.take_older(now, patience.request, KeptComplaint::is_cut) {
+            complaint.count(self.sources.access, tally);
+        }
     }
 
     /// Counts everything that still waits.

@@ -444,6 +444,12 @@ impl KeptComplaint {
         self.loose && self.effect == Effect::Cut
     }
 
+    /// The response was cut: the line of its request is written in the same moment, and nothing is lost where it has been
+    /// counted already.
+    pub(super) fn is_cut(&self) -> bool {
+        self.effect == Effect::Cut
+    }
+
     /// The key that lines about the same fault share.
     pub(super) fn group_key(&self) -> Option<u64> {
         (self.group != 0).then(|| hash(Bond::Group, self.group))

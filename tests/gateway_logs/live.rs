@@ -211,7 +211,7 @@ fn followed_through_rotation(site: &'static Site, start: impl Fn(&Path, &Backend
     let logs = [("access", &gateway.access), ("error", &gateway.error)];
     let files = logs.map(|(_, file)| file);
     // What it says of its own start is nobody's traffic.
-    files.map(empty);
+    files.into_iter().for_each(empty);
     let mut access = json!({ "path": gateway.access });
     if let Some(format) = site.format {
         access["format"] = json!(format);
