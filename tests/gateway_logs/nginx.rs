@@ -223,3 +223,45 @@ fn a_part_of_the_traffic_fails_as_the_recommended_format_tells_it() {
 fn a_part_of_the_traffic_fails_as_json_tells_it() {
     a_part_of_the_traffic_fails(Some(JSON), "response_closed");
 }
+
+/// Only what users reach is probed: the log says what fails behind it.
+#[test]
+fn a_gateway_alone_fails_and_its_log_says_why() {
+    if !programs::have(&["nginx"]) {
+        return;
+    }
+    let (scratch, inner) = folder();
+    let backends = Backends::start();
+    let edge = gateways::nginx_site(&inner, &backends, recommended());
+    let daemon = Daemon::start(
+        &scratch,
+        &json!({
+            "defaults": { "interval": "1s", "timeout": "1s", "confirm": { "delay": "100ms" } },
+            "gateways": [{
+                "name": "edge",
+                "kind": "nginx",
+                "access_log": { "path": edge.access, "format": recommended() },
+                "error_log": edge.error,
+            }],
+            "upstreams": [{
+                "name": "shop",
+                "via": [{ "gateway": "edge", "url": format!("http://{}/refused", edge.listen) }],
+            }],
+        }),
+    );
+    // No user has asked yet, and our own probes are nobody's traffic.
+    let wait = |verdict: &str| {
+        daemon.wait_until("shop", |metrics| match says(metrics, verdict, "users") {
+            true => Seen::Yes,
+            false => Seen::NotYet(format!("{verdict}, users")),
+        })
+    };
+    wait("unlocated");
+    edge.ask_times(3, "/refused", 502);
+    wait("origin_down");
+    let page = http::get(daemon.address(), "/", &[]).expect("a page").text();
+    let why = format!("at {}, as read from the gateway&#39;s log", backends.refused);
+    for part in ["The origin accepts no connections: connect_refused", &why] {
+        assert!(page.contains(part), "{part} is missing:\n{page}");
+    }
+}
