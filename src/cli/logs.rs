@@ -28,7 +28,7 @@ fn analysed(args: &LogsArgs) -> Result<String, String> {
     }
     let kind = match &args.kind {
         Some(name) => kind(name).ok_or_else(|| unknown_kind(name))?,
-        None => inputs::guess(access.iter().chain(&errors).chain(&rest))?,
+        None => inputs::guess(access.iter().chain(&errors).chain(&rest), args.format.as_deref())?,
     };
     for log in rest {
         match log.is_error_log(kind) {

@@ -122,7 +122,9 @@ const ANY_504: &[Cause] = &[Cause::ResponseTimeout, Cause::ResponseClosed];
 
 /// A request, from its line. Connections of TCP listeners have lines too, without a request.
 fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
-    time::parse(fields.raw(Field::Time)?)?;
+    // Bare and in UTC: others begin a line with a time as well, in brackets.
+    let time = fields.raw(Field::Time).filter(|time| time.ends_with(b"Z"))?;
+    time::parse(time)?;
     let mut exchange = fields.exchange();
     exchange.backend_time = fields.time(Field::BackendTimes);
     exchange.duration = [Field::QueueTime, Field::BackendTimes, Field::HeaderTimes]

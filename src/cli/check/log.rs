@@ -34,7 +34,7 @@ fn checked(file: &Path, kind: Option<&str>, format: Option<&str>) -> Result<bool
     };
     let kind = match kind {
         Some(name) => gateway::kind(name).ok_or_else(|| logs::unknown_kind(name))?,
-        None => inputs::guess(opened.iter())?,
+        None => inputs::guess(opened.iter(), format)?,
     };
     let mut parser = Parser::new(kind, format).map_err(|error| format!("--format: {error}"))?;
     let read = read(log, &mut parser);

@@ -127,13 +127,16 @@ impl Read for Counted {
     }
 }
 
-/// The kind whose formats most of the lines have.
-pub(in crate::cli) fn guess<'o>(logs: impl Iterator<Item = &'o Opened>) -> Result<&'static Kind, String> {
+/// The kind whose formats most of the lines have, or of which this is a format string that they have.
+pub(in crate::cli) fn guess<'o>(
+    logs: impl Iterator<Item = &'o Opened>,
+    format: Option<&str>,
+) -> Result<&'static Kind, String> {
     let logs: Vec<&Opened> = logs.collect();
     let mut ranked: Vec<(usize, &'static Kind)> = KINDS
         .iter()
         .filter(|kind| kind.logs.is_some())
-        .map(|kind| (understood(kind, &logs), *kind))
+        .map(|kind| (understood(kind, format, &logs), *kind))
         .filter(|(lines, _)| *lines > 0)
         .collect();
     // Stable: of equals the more usual one stays in front.
@@ -161,8 +164,8 @@ pub(in crate::cli) fn guess<'o>(logs: impl Iterator<Item = &'o Opened>) -> Resul
     Ok(kind)
 }
 
-fn understood(kind: &'static Kind, logs: &[&Opened]) -> usize {
-    let Ok(mut parser) = Parser::new(kind, None) else {
+fn understood(kind: &'static Kind, format: Option<&str>, logs: &[&Opened]) -> usize {
+    let Ok(mut parser) = Parser::new(kind, format) else {
         return 0;
     };
     logs.iter()
