@@ -392,6 +392,31 @@ fn traefik() {
     }
 }
 
+const ENVOY_FORMAT: &str = r#"[%START_TIME%] %DOWNSTREAM_REMOTE_ADDRESS% "%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %DURATION% %UPSTREAM_REQUEST_ATTEMPT_COUNT% "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER%"#;
+
+/// Envoy reopens its logs at the same signal.
+#[test]
+fn envoy() {
+    static SITE: Site = Site {
+        kind: "envoy",
+        format: Some(ENVOY_FORMAT),
+        paths: [
+            path("good", 9, 200, None),
+            path("refused", 3, 503, Some("connect_refused")),
+            path("closed", 2, 503, Some("response_failed")),
+            path("timeout", 1, 504, Some("response_timeout")),
+            path("cut", 2, 200, Some("response_failed")),
+        ],
+        backend: by_address,
+        reopens: &["access"],
+    };
+    if programs::have(&["envoy"]) {
+        followed_through_rotation(&SITE, |folder, backends| {
+            gateways::envoy(folder, backends, ENVOY_FORMAT)
+        });
+    }
+}
+
 const HAPROXY_FORMAT: &str = r#"%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r srv=%si:%sp bc_err=%[bc_err] bc_err_str=%{+Q}[bc_err_str] ssl_bc_err_str=%{+Q}[ssl_bc_err_str]"#;
 
 static HAPROXY: Site = Site {

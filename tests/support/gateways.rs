@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use socket2::Socket;
 
-use super::peers::http1::{self, Ending, OK, answers};
+use super::peers::http1::{self, Ending, answers};
 use super::peers::{serve, tcp};
 use super::process::Process;
 use super::stack::{address, wait_until};
@@ -29,7 +29,10 @@ impl Backends {
     pub fn start() -> Backends {
         let (refused, socket) = tcp::refusing();
         Backends {
-            good: serve(answers(OK)),
+            // A gateway that would keep the connection must not meet its end.
+            good: serve(answers(
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+            )),
             refused,
             closed: serve(http1::ends("", Ending::Finish)),
             timeout: serve(http1::ends("", Ending::Stall)),
@@ -288,4 +291,55 @@ pub fn traefik(folder: &Path, backends: &Backends) -> Gateway {
         (gateway.ask("/good") == Some(200)).then_some(())
     });
     gateway
+}
+
+/// Envoy with the site, its access log in this format; it writes no error log of requests.
+pub fn envoy(folder: &Path, backends: &Backends, format: &str) -> Gateway {
+    let (listen, admin) = (address(1), address(5));
+    let at = |address: SocketAddr| json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } });
+    let sites = backends.by_path();
+    let clusters = sites.map(|(path, backend)| {
+        json!({
+            "name": path,
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "load_assignment": { "cluster_name": path, "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": at(backend) } }] }] },
+        })
+    });
+    let routes = sites.map(
+        |(path, _)| json!({ "match": { "prefix": format!("/{path}") }, "route": { "cluster": path, "timeout": "1s" } }),
+    );
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "edge",
+        "http_filters": [{ "name": "router", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } }],
+        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": routes }] },
+        "access_log": [{ "name": "file", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": folder.join("access.log"),
+            "log_format": { "text_format_source": { "inline_string": format!("{format}\n") } },
+        } }],
+    });
+    let config = json!({
+        "admin": { "address": at(admin) },
+        "static_resources": {
+            "listeners": [{ "address": at(listen), "filter_chains": [{ "filters": [{ "name": "http", "typed_config": manager }] }] }],
+            "clusters": clusters,
+        },
+    });
+    let file = folder.join("envoy.json");
+    std::fs::write(&file, config.to_string()).expect("written");
+    let program = programs::find("envoy").expect("have it");
+    let errors = folder.join("error.log");
+    let arguments = [
+        "--config-path",
+        file.to_str().expect("plain"),
+        "--use-dynamic-base-id",
+        "--concurrency",
+        "2",
+        "--log-path",
+        errors.to_str().expect("plain"),
+    ];
+    Gateway::accepting(folder, listen, Process::start(&program, &arguments))
 }
