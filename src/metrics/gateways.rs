@@ -25,6 +25,8 @@ const OTHER: &str = "other";
 const MAX_BACKENDS: usize = 64;
 /// Series of failed attempts of one gateway.
 const MAX_ATTEMPT_SERIES: usize = 1000;
+/// Of these for backends by name; the others together may need one for each cause.
+const MAX_OWN_SERIES: usize = MAX_ATTEMPT_SERIES - Cause::ALL.len();
 /// A backend unseen for so long frees its place, seconds.
 const FORGET: u64 = 3600;
 
@@ -272,11 +274,13 @@ impl Pair {
 impl State {
     /// False where the attempt got no series of its own.
     fn attempt(&mut self, backend: &[u8], cause: Cause, at: u64) -> bool {
-        if !self.backends.contains_key(backend) {
+        let has_series = |backend: &Backend| backend.failed.iter().any(|(known, _)| *known == cause);
+        let is_known = self.backends.get(backend).is_some_and(has_series);
+        if !is_known {
             self.make_room(at);
         }
-        let has_room = self.backends.contains_key(backend)
-            || (self.backends.len() < MAX_BACKENDS && self.attempt_series < MAX_ATTEMPT_SERIES);
+        let has_place = self.backends.contains_key(backend) || self.backends.len() < MAX_BACKENDS;
+        let has_room = is_known || has_place && self.attempt_series < MAX_OWN_SERIES;
         let key = if has_room { backend } else { OTHER.as_bytes() };
         let entry = self.backends.entry(key.into()).or_insert_with(|| Backend {
             label: match key {
@@ -299,7 +303,7 @@ impl State {
 
     /// Forgets backends unseen for an hour, where there are too many.
     fn make_room(&mut self, at: u64) {
-        if self.backends.len() < MAX_BACKENDS && self.attempt_series < MAX_ATTEMPT_SERIES {
+        if self.backends.len() < MAX_BACKENDS && self.attempt_series < MAX_OWN_SERIES {
             return;
         }
         self.backends
