@@ -23,6 +23,8 @@ pub(super) struct Counting {
     gateway: Arc<str>,
     upstreams: Vec<(Arc<str>, Spike)>,
     metrics: Arc<GatewayMetrics>,
+    /// Requests are read while they happen. Others come late: they are counted, and no news.
+    is_live: bool,
     /// A clock that only moves forward.
     since: Instant,
     state: Mutex<State>,
@@ -61,6 +63,7 @@ impl Counting {
             }),
             upstreams,
             metrics,
+            is_live: settings.reads_requests_live(),
             since: Instant::now(),
         }
     }
@@ -79,11 +82,7 @@ impl Counting {
         let mut state = self.state();
         let (now, second) = *state.now.get_or_insert_with(|| self.now());
         let State { traffic, windows, .. } = &mut *state;
-        let mut tally = LiveTally {
-            metrics: &self.metrics,
-            windows: if is_delayed { &mut [] } else { windows },
-            second,
-        };
+        let mut tally = self.tally(if is_delayed { &mut [] } else { windows }, second);
         match line {
             Line::Exchange(exchange) => traffic.exchange(exchange, now, &mut tally),
             Line::Complaint(complaint) => traffic.complaint(complaint, now, &mut tally),
@@ -103,12 +102,7 @@ impl Counting {
         let State {
             traffic, windows, told, ..
         } = &mut *state;
-        let mut tally = LiveTally {
-            metrics: &self.metrics,
-            windows,
-            second,
-        };
-        traffic.expire(now, &mut tally);
+        traffic.expire(now, &mut self.tally(windows, second));
         let mut news = Vec::new();
         for ((window, told), (name, spike)) in windows.iter_mut().zip(told).zip(&self.upstreams) {
             let present = window.recent(second, spike).map(|recent| LogEvidence {
@@ -132,11 +126,15 @@ impl Counting {
         let (_, second) = self.now();
         let mut state = self.state();
         let State { traffic, windows, .. } = &mut *state;
-        traffic.finish(&mut LiveTally {
+        traffic.finish(&mut self.tally(windows, second));
+    }
+
+    fn tally<'a>(&'a self, windows: &'a mut [Window], second: u64) -> LiveTally<'a> {
+        LiveTally {
             metrics: &self.metrics,
-            windows,
+            windows: if self.is_live { windows } else { &mut [] },
             second,
-        });
+        }
     }
 
     fn now(&self) -> (Duration, u64) {
@@ -241,4 +239,58 @@ fn backends(upstream: &Upstream) -> Vec<String> {
             host => format!("{host}:{}", target.port),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::gateway::{self, log::Parser};
+    use crate::metrics::{Build, Format, Metrics};
+
+    /// What the diagnosis hears of a gateway whose every request failed, and how many were counted.
+    fn heard(access_log: &str, is_delayed: bool) -> (Option<LogEvidence>, bool) {
+        let text = format!(
+            "gateways: [{{ name: edge, kind: nginx, access_log: {access_log}, error_log: /nowhere/error.log }}]\n\
+             upstreams: [{{ name: shop, origin: 'http://127.0.0.1:1/', via: [{{ gateway: edge, url: 'http://127.0.0.1:2/' }}] }}]"
+        );
+        let config = config::from_str(&text, "t.yml", Path::new("."), &|_| None).unwrap();
+        let behind = [Behind {
+            upstream: Arc::clone(&config.upstreams[0]),
+            user_view: true,
+        }];
+        let metrics = Metrics::new(Build::default());
+        let kind = gateway::kind("nginx").unwrap();
+        metrics.configure_gateways(&[("edge".into(), vec![("shop".into(), true)], kind.logs.unwrap().causes)]);
+        let counting = Counting::new(&config.gateways[0], &behind, metrics.gateway("edge").unwrap());
+        let mut parser = Parser::new(kind, None).unwrap();
+        for number in 0..30 {
+            // Its reason is in the error log: it waits for that.
+            let line = format!(
+                r#"192.0.2.7 - - [20/Nov/2026:10:57:01 +0000] "GET /{number} HTTP/1.1" 502 157 "-" "-" ua="127.0.0.1:80" us="502" ut="0.000" uc="-" uh="-" ub="0" rt=0.000 id={number:032x} done="OK" host="shop" up="shop""#
+            );
+            counting.line(&parser.read(line.as_bytes()).unwrap(), is_delayed);
+        }
+        counting.finish();
+        let news = counting.judge().pop().and_then(|(_, evidence)| evidence);
+        let mut page = String::new();
+        let mut sink = |chunk: &str| {
+            page.push_str(chunk);
+            Ok(())
+        };
+        metrics.encode(Format::Prometheus, clock::now(), &mut sink).unwrap();
+        (
+            news,
+            page.contains("badgateway_gateway_requests_total{gateway=\"edge\",upstream=\"shop\"} 30\n"),
+        )
+    }
+
+    #[test]
+    fn what_comes_late_is_counted_and_no_news() {
+        let (news, counted) = heard("/nowhere/access.log", false);
+        assert!(news.unwrap().exceeds_spike && counted);
+        assert_eq!(heard("{ drop: '/nowhere/*.gz' }", true), (None, true));
+    }
 }
