@@ -13,7 +13,7 @@ use saphyr::{LoadableYamlNode, Yaml};
 type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 /// A causes, C method, D prevention. Left out is what neither a metric nor an alert answers: evidence (C3), any number of
-/// gateways (C6), the log reader itself (C7), `diagnose` (C8, D7), recovery (C9), figures of other exporters (C12),
+/// gateways (C6), `diagnose` (C8, D7), recovery (C9), figures of other exporters (C12),
 /// `drill` (D8), log lines and traces (D10).
 const ROWS: &[Row] = &[
     (
@@ -88,7 +88,11 @@ const ROWS: &[Row] = &[
     ),
     ("A13", &["keepalive_idle_seconds"], &["BadGatewayKeepAliveTooShort"]),
     ("A14", &["gateway_retries_total"], &["BadGatewayRetryStorm"]),
-    ("A15", &["verdict"], &["BadGatewayUnreachable", "BadGatewayOverloaded"]),
+    (
+        "A15",
+        &["verdict", "gateway_requests_failed_total"],
+        &["BadGatewayUnreachable", "BadGatewayOverloaded"],
+    ),
     (
         "A16",
         &["cached_errors_total", "content_differs"],
@@ -100,9 +104,10 @@ const ROWS: &[Row] = &[
     ("C2", &["probe_success", "verdict"], &[]),
     ("C4", &["probe_failures_total"], &[]),
     ("C5", &["probe_success"], &[]),
+    ("C7", &["gateway_attempts_failed_total", "gateway_log_up"], &[]),
     (
         "C10",
-        &["spike_ratio", "objective_ratio"],
+        &["gateway_requests_failed_total", "spike_ratio", "objective_ratio"],
         &["BadGatewaySpike", "BadGatewayFastBurn", "BadGatewaySlowBurn"],
     ),
     ("C11", &["upstream_impact", "upstream_info"], &[]),

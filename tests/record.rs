@@ -5,8 +5,9 @@
 //! - `cargo test --test record exporter`: what the program itself may suffer from, in as many.
 //! - `cargo test --test record health`: a healthy pair that is restarted and reloaded, in 16 minutes.
 //! - `cargo test --test record onset`: how faults begin, in 12.
+//! - `cargo test --test record logs`: what the logs of gateways tell, in some five.
 //!
-//! But for the last two, a second of a recording stands for 15 s of the tests: rounds and scrapes come once a second, and
+//! But for `health` and `onset`, a second of a recording stands for 15 s of the tests: rounds and scrapes come once a second, and
 //! times since the beginning are stretched alike.
 
 mod support;
@@ -15,6 +16,8 @@ mod support;
 mod exporter;
 #[path = "record/faults.rs"]
 mod faults;
+#[path = "record/logs.rs"]
+mod logs;
 #[path = "record/peers.rs"]
 mod peers;
 #[path = "record/real_time.rs"]
@@ -49,4 +52,9 @@ fn health() {
 #[test]
 fn onset() {
     real_time::onset();
+}
+
+#[test]
+fn logs() {
+    logs::record();
 }

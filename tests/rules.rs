@@ -16,17 +16,6 @@ use regex::Regex;
 use support::daemon::scratch;
 use support::programs;
 
-/// What the rules ask for and a later version exports, with its labels: where it is absent, they do without.
-const COMING: &[(&str, &[&str])] = &[
-    ("badgateway_gateway_requests_total", &["gateway", "upstream"]),
-    (
-        "badgateway_gateway_requests_failed_total",
-        &["gateway", "upstream", "cause"],
-    ),
-    ("badgateway_gateway_user_view", &["gateway", "upstream"]),
-    ("badgateway_gateway_log_up", &["gateway", "log"]),
-];
-
 /// What pages.
 const PAGES: [&str; 3] = ["BadGatewayUpstreamDown", "BadGatewaySpike", "BadGatewayFastBurn"];
 
@@ -229,6 +218,12 @@ fn what_they_say_when_they_fire_is_whole() {
         said.contains("connect_refused at origin (1 failing)"),
         "a page names the cause: {said}"
     );
+    for told in [
+        "The log of log_refused: connect_refused, ",
+        "Most failed attempts: 127.0.0.1:8080 (",
+    ] {
+        assert!(said.contains(told), "a page names what the log says: {told}");
+    }
 }
 
 /// A family by the name a query writes; histograms by those of their parts.
@@ -249,8 +244,7 @@ fn labels_of(name: &str) -> Option<Vec<&'static str>> {
         Kind::Histogram => parts(family),
         _ => family.name == name,
     });
-    let coming = COMING.iter().find(|(coming, _)| *coming == name);
-    found.map(of).or_else(|| coming.map(|(_, labels)| labels.to_vec()))
+    found.map(of)
 }
 
 #[test]
@@ -287,16 +281,8 @@ fn they_name_only_what_is_exported_or_recorded() {
     for recorded in recorded {
         assert!(used.contains(recorded));
     }
-    for (coming, _) in COMING {
-        assert!(used.contains(coming), "{coming} is not asked for");
-        assert!(
-            FAMILIES.iter().all(|family| family.name != *coming),
-            "{coming} has come"
-        );
-    }
     let by = Regex::new(r"(?:by|on|group_left|without) \(([a-z_, ]*)\)").expect("good");
     let mut known: BTreeSet<&str> = FAMILIES.iter().flat_map(|family| family.labels).copied().collect();
-    known.extend(COMING.iter().flat_map(|(_, labels)| *labels));
     known.extend(["job", "instance", "team", "url"]);
     for list in by.captures_iter(RULES) {
         let list = list.get(1).expect("a group").as_str();

@@ -23,6 +23,7 @@ const UNITS: &[&str] = &[
     "bytes",
     "cpm",
     "ops",
+    "reqps",
 ];
 /// Labels that users configure and dashboards name.
 const CONFIGURED: &[&str] = &["team"];
@@ -424,7 +425,7 @@ fn a_cause_has_one_colour_everywhere() {
             }
         }
     }
-    assert_eq!(panels, 4, "panels that show causes");
+    assert_eq!(panels, 7, "panels that show causes");
     report(wrong);
 }
 

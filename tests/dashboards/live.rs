@@ -2,6 +2,8 @@
 //! is something to show, and shows the fault where it should.
 
 use std::any::Any;
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::support::daemon::{Daemon, scratch};
+use super::support::nginx_lines::{Lines, Request};
 use super::support::peers::http1::{self, Ending, OK, answers};
 use super::support::peers::tls::Tls;
 use super::support::peers::{Behaviour, serve, tcp};
@@ -250,9 +253,74 @@ const SHOWS: &[Shows] = &[
         &[("reason", "rate_limit")],
         1.0,
     ),
+    (
+        "overview",
+        "Share of 502s",
+        "",
+        &[("upstream", "logged"), ("gateway", "front")],
+        0.2,
+    ),
+    ("upstream", "502 share", "logged", &[], 0.2),
+    (
+        "gateway",
+        "502s of real requests",
+        "",
+        &[("upstream", "logged"), ("gateway", "front")],
+        0.2,
+    ),
+    (
+        "gateway",
+        "Failed requests by cause",
+        "",
+        &[("cause", "connect_refused")],
+        1.0,
+    ),
+    (
+        "gateway",
+        "What failed, and how often",
+        "",
+        &[("cause", "connect_refused"), ("upstream", "logged")],
+        4.0,
+    ),
+    (
+        "gateway",
+        "Failed attempts by backend and cause",
+        "",
+        &[("backend", "127.0.0.1:8081"), ("cause", "connect_refused")],
+        1.0,
+    ),
+    ("gateway", "Retries per request", "", &[("upstream", "logged")], 0.2),
+    ("gateway", "Responses by code", "", &[("code", "502")], 0.1),
+    ("gateway", "Client closed", "", &[("upstream", "logged")], 1.0),
+    ("gateway", "Set apart", "", &[("upstream", "logged")], 1.0),
+    ("gateway", "Backend time", "", &[], 0.005),
+    (
+        "gateway",
+        "Logs over time",
+        "",
+        &[("gateway", "front"), ("log", "access")],
+        1.0,
+    ),
+    (
+        "gateway",
+        "Lines not understood",
+        "",
+        &[("gateway", "front"), ("log", "access")],
+        0.02,
+    ),
 ];
 
-const UPSTREAMS: &[&str] = &["shop", "half", "gone", "unchecked", "cut", "large", "flaky", "busy"];
+const UPSTREAMS: &[&str] = &[
+    "shop",
+    "half",
+    "gone",
+    "unchecked",
+    "cut",
+    "large",
+    "flaky",
+    "busy",
+    "logged",
+];
 
 /// Fails every other time.
 fn flaky() -> Behaviour {
@@ -296,16 +364,43 @@ fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
         { "name": "cut", "origin": url(serve(http1::leaves(Ending::Finish))), "via": through(bad) },
         { "name": "large", "origin": url(serve(answers(http1::large_head(4, 900)))), "via": through(good) },
         { "name": "flaky", "origin": url(serve(flaky())) },
+        { "name": "logged", "origin": url(good), "via": [{ "gateway": "front", "url": url(good) }] },
         { "name": "busy", "origin": { "url": format!("http://many.test:{}/", good.port()), "resolvers": resolver }, "max_rate": "2/s", "confirm": { "retries": 0 } },
     ]);
     let limits = json!({ "first_byte": "2s", "total": "5s", "response_header": "1KiB", "response_body": "1MiB" });
     let config = json!({
         "defaults": { "interval": "1s", "timeout": "1s", "confirm": { "delay": "100ms" } },
-        "gateways": [{ "name": "edge", "kind": "nginx", "limits": limits }],
+        "gateways": [
+            { "name": "edge", "kind": "nginx", "limits": limits },
+            { "name": "front", "kind": "nginx", "access_log": scratch.join("access.log"), "error_log": scratch.join("error.log") },
+        ],
         "upstreams": upstreams,
         "self_check": [url(good), url(good).replace("127.0.0.1", "localhost")],
     });
     (config, Box::new(socket))
+}
+
+/// What the gateway `front` writes in some moments: requests that go well and ill, and a line that nobody understands.
+fn log(scratch: &Path, moment: usize) {
+    let mut lines = Lines::default();
+    for number in 0..20 {
+        let request = match number {
+            0..4 => Request::Failed {
+                status: 502,
+                line: "connect() failed (111: Connection refused) while connecting to upstream",
+            },
+            4..9 => Request::Retried,
+            9 => Request::Left,
+            10 => Request::HealthCheck,
+            _ => Request::Served,
+        };
+        lines.add(request, 20 * moment + number);
+    }
+    lines.foreign(moment);
+    for (file, text) in [("error.log", &lines.error), ("access.log", &lines.access)] {
+        let file = File::options().create(true).append(true).open(scratch.join(file));
+        file.expect("a log").write_all(text.as_bytes()).expect("written");
+    }
 }
 
 /// The query as Grafana would send it with everything chosen and this upstream.
@@ -316,6 +411,7 @@ fn fill(expression: &str, upstream: &str) -> String {
         .replace("$job", "badgateway")
         .replace("$instance", ".+")
         .replace("$hop", ".+")
+        .replace("$gateway", ".+")
         .replace("$upstream", if upstream.is_empty() { ".+" } else { upstream })
 }
 
@@ -424,7 +520,8 @@ fn every_query_gives_data_while_faults_run() {
     };
     let (prometheus, _process) = prometheus_with(&folder, &daemons.each_ref().map(Daemon::address), more);
     let deadline = Instant::now() + Duration::from_secs(90);
-    loop {
+    for moment in 0.. {
+        log(&folder, moment);
         let missing = missing(prometheus);
         if missing.is_empty() {
             break;

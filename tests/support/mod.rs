@@ -13,6 +13,7 @@ pub mod gateways;
 pub mod http;
 pub mod metrics;
 pub mod netns;
+pub mod nginx_lines;
 pub mod notation;
 pub mod ocsp;
 pub mod peers;
