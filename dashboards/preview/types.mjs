@@ -16,7 +16,7 @@ const typed = (value) =>
 const lines = [`import type * as D from '${raw}/dashboard/x/types.gen';`];
 for (const [kind, folder] of Object.entries(folders)) lines.push(`import type * as ${kind.replace('-', '_')} from '${raw}/composable/${folder}/panelcfg/x/types.gen';`);
 let number = 0;
-for (const name of ['overview', 'upstream', 'exporter']) {
+for (const name of ['overview', 'upstream', 'gateway', 'exporter']) {
   const { panels, templating, annotations, ...dashboard } = JSON.parse(readFileSync(new URL(`../${name}.json`, import.meta.url)));
   const is = (type, value) => lines.push(`const ${name}_${number++}: ${type} = ${typed(value)};`);
   is('D.Dashboard', dashboard);
