@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use super::*;
 use crate::support::gateways::{self, Backends, Gateway};
 use crate::support::programs;
-use crate::support::stack::address;
+use crate::support::stack::{address, wait_until};
 
 /// A path of the site: how often it is asked in a round, what the client gets, and what the logs say of it.
 struct Asked {
@@ -449,8 +449,13 @@ fn followed_by_syslog(scratch: &Path, inner: &Path, sent_to: &str, listen: &str)
         "{}",
         daemon.process().output("not understood", 3)
     );
+    // What it writes to its own output comes through a pipe, a moment later than what it sends.
+    let own_copy = wait_until("HAProxy's own copy of every line", || {
+        let lines = edge.process().output("bc_err_str", usize::MAX);
+        (lines.lines().count() as f64 >= counts.requests).then_some(lines)
+    });
     let file = scratch.join("haproxy.log");
-    fs::write(&file, edge.process().output("bc_err_str", usize::MAX) + "\n").expect("written");
+    fs::write(&file, own_copy + "\n").expect("written");
     as_a_whole(&HAPROXY, &counts, &[file]);
 }
 
