@@ -49,7 +49,7 @@ enum Command {
     Run(RunArgs),
     /// Check configuration files; every problem at once, with line, column and what would be right.
     Check(CheckArgs),
-    /// Write a commented configuration from what a gateway's own configuration says.
+    /// Write a commented configuration from what nginx's, HAProxy's or Prometheus's own says.
     Init(InitArgs),
     /// Look once at every hop and address, phase by phase. Exit 0: healthy, 1: fault found, 2: could not run.
     Diagnose(DiagnoseArgs),
@@ -175,7 +175,7 @@ struct CheckArgs {
 
 #[derive(Debug, Args)]
 struct InitArgs {
-    /// The gateway's configuration to read: nginx.conf.
+    /// What to read: nginx.conf, haproxy.cfg or prometheus.yml; which it is, its content tells.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
     /// Where to write; standard output without it. A file that exists is not overwritten.

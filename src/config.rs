@@ -44,7 +44,8 @@ pub(crate) use number::{show_duration, show_size};
 pub use value::{RESERVED_LABELS, label_name, name};
 
 use operation::{
-    AgentCheck, Alertmanager, Discovery, GatewaySettings, HealthEndpoint, ProbeEndpoint, Storage, UpstreamExtras,
+    AgentCheck, Alertmanager, ConfigFile, Discovery, GatewaySettings, HealthEndpoint, ProbeEndpoint, Storage,
+    UpstreamExtras,
 };
 pub(crate) use read::{bare_host, read_file};
 
@@ -79,8 +80,12 @@ pub struct Config {
     pub max_concurrent_probes: usize,
     /// What turns a URL or a discovered target into something that can be probed.
     pub modules: Modules,
+    /// The gateways' own configurations, in the order of the file.
+    pub config_files: Vec<ConfigFile>,
     /// Valid keys this version does not act on, in the order of the file.
     pub unused: Vec<Note>,
+    /// What could not be taken from other files, in the order of the file.
+    pub notes: Vec<Note>,
     /// The YAML as written, without comments and secrets.
     pub shown: String,
 }
@@ -90,6 +95,14 @@ pub struct Config {
 /// # Errors
 /// Every problem of the file at once. A file that cannot be read is a problem without line.
 pub fn load(path: &Path) -> Result<Config, Problems> {
+    load_after(path, &[])
+}
+
+/// As [`load`]; a gateway's own configuration that is broken now says what it last said.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_after(path: &Path, last: &[ConfigFile]) -> Result<Config, Problems> {
     let name = path.display().to_string();
     let text = read_text(path).map_err(|(at, message)| {
         Problems::one(Problem {
@@ -104,7 +117,8 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    from_str(&text, &name, base_dir, &|variable| std::env::var(variable).ok())
+    let env = |variable: &str| std::env::var(variable).ok();
+    from_context(&text, context::Context::new(&name, base_dir, &env).after(last))
 }
 
 /// Loads a text. `file_name` stands in messages, relative paths start at `base_dir`, `env` answers `${NAME}`.
@@ -112,7 +126,10 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// # Errors
 /// Every problem at once, in the order of the text.
 pub fn from_str(text: &str, file_name: &str, base_dir: &Path, env: Env<'_>) -> Result<Config, Problems> {
-    let cx = context::Context::new(file_name, base_dir, env);
+    from_context(text, context::Context::new(file_name, base_dir, env))
+}
+
+fn from_context(text: &str, cx: context::Context<'_>) -> Result<Config, Problems> {
     let (root, faults) = tree::parse(text);
     let broken = root.is_none() && !faults.is_empty();
     for fault in faults {
@@ -133,18 +150,21 @@ pub fn from_str(text: &str, file_name: &str, base_dir: &Path, env: Env<'_>) -> R
         tree::Kind::Map(_) => Some(resolve::resolve(&file, &cx)),
         _ => None,
     };
+    let notes = cx.take_notes();
     let problems = cx.into_problems();
     match resolved {
-        Some(resolved) if problems.is_empty() => Ok(assemble(file, resolved, &root)),
+        Some(resolved) if problems.is_empty() => Ok(assemble(file, resolved, &root, notes)),
         _ => Err(problems),
     }
 }
 
-fn assemble(file: file::File, resolved: resolve::Resolved, root: &tree::Node) -> Config {
+fn assemble(file: file::File, resolved: resolve::Resolved, root: &tree::Node, notes: Vec<Note>) -> Config {
     Config {
         upstreams: resolved.upstreams,
         extras: resolved.extras,
         gateways: resolved.gateways,
+        config_files: resolved.config_files,
+        notes,
         self_check: resolved.self_check,
         discovery: file.discovery,
         alertmanager: file.alertmanager,

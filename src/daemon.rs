@@ -11,6 +11,7 @@ use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
@@ -19,9 +20,11 @@ mod discovered;
 
 use crate::build_info;
 use crate::clock;
+use crate::config::operation::ConfigFile;
 use crate::config::{self, Config, Problems};
 use crate::discovery::{self, Means};
 use crate::engine::{CannotProbe, Engine, UpstreamRun};
+use crate::gateway_config::Seen;
 use crate::gateway_logs::GatewayLogs;
 use crate::history::{Bounds, History};
 use crate::metrics::{Build, Metrics};
@@ -36,6 +39,8 @@ use crate::shard::Shard;
 
 use discovered::Discoveries;
 
+/// How often the gateways' own configurations are looked at: one `stat` for each of their files.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Probes under way at the end are waited for this long.
 const GRACE: Duration = Duration::from_secs(5);
 /// Reloads asked for while one is running.
@@ -61,8 +66,13 @@ impl Source {
     /// # Errors
     /// Every problem at once.
     pub fn load(&self) -> Result<Config, Problems> {
+        self.load_after(&[])
+    }
+
+    /// As [`Source::load`]; a gateway's own configuration that is broken now says what it last said.
+    fn load_after(&self, last: &[ConfigFile]) -> Result<Config, Problems> {
         match self {
-            Source::File(path) => config::load(path),
+            Source::File(path) => config::load_after(path, last),
             Source::Urls { urls, via } => config::from_urls(urls, via),
         }
     }
@@ -126,6 +136,7 @@ pub async fn run(
         history,
         shown: Arc::default(),
         probe_endpoint: Arc::default(),
+        seen: Vec::new(),
         _self_check: None,
     };
     running.start().await.map_err(DaemonError::CannotProbe)?;
@@ -154,6 +165,8 @@ pub async fn run(
         let (engine, stop) = (engine.clone(), stop_engine.clone());
         async move { engine.run(stop).await }
     });
+    let mut looks = interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = loop {
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
@@ -162,6 +175,7 @@ pub async fn run(
                 let more = std::iter::from_fn(|| found.try_recv().ok()).collect::<Vec<_>>();
                 running.discovered(std::iter::once(list).chain(more)).await;
             }
+            _ = looks.tick(), if running.looks_at_files() => running.look_at_files().await,
             Some(answer) = asked.recv() => drop(answer.send(running.reload().await)),
             _ = &mut rounds => break Err(DaemonError::Ended("scheduler")),
             Some(_) = servers.join_next() => break Err(DaemonError::Ended("server")),
@@ -198,6 +212,8 @@ struct Running {
     history: Arc<Mutex<History>>,
     shown: Arc<ArcSwap<String>>,
     probe_endpoint: Arc<ArcSwapOption<ProbeEndpoint>>,
+    /// The gateways' own configurations, as they looked when they were last looked at.
+    seen: Vec<Seen>,
     /// Ends when dropped.
     _self_check: Option<AbortOnDropHandle<()>>,
 }
@@ -242,8 +258,8 @@ impl Running {
 
     /// Loads the whole new configuration first; if it is not good, the old one keeps running.
     async fn reload(&mut self) -> Result<(), String> {
-        let source = self.source.clone();
-        let loaded = tokio::task::spawn_blocking(move || source.load())
+        let (source, last) = (self.source.clone(), self.config.config_files.clone());
+        let loaded = tokio::task::spawn_blocking(move || source.load_after(&last))
             .await
             .expect("loading does not panic");
         let result = match loaded {
@@ -278,7 +294,36 @@ impl Running {
         result
     }
 
+    fn looks_at_files(&self) -> bool {
+        !self.config.config_files.is_empty()
+    }
+
+    /// Takes over what gateways' own configurations say now, where one of them changed: the way of every reload. Where that
+    /// fails, the next change is the next attempt.
+    async fn look_at_files(&mut self) {
+        let before = std::mem::take(&mut self.seen);
+        let again = before.clone();
+        let now = tokio::task::spawn_blocking(move || again.iter().map(Seen::again).collect::<Vec<_>>())
+            .await
+            .expect("looking does not panic");
+        let changed = now != before;
+        self.seen = now;
+        if changed {
+            info!("a gateway's own configuration changed");
+            let _ = self.reload().await;
+        }
+    }
+
     fn adopted(&mut self, config: &Config) {
+        let files = &config.config_files;
+        self.seen = files.iter().map(|file| file.seen.clone()).collect();
+        let changed = files
+            .iter()
+            .filter_map(|file| Some((file.gateway.clone(), file.changed?)));
+        self.metrics.gateway_configs(changed);
+        for note in &config.notes {
+            warn!(note = %note, "not taken over");
+        }
         self.metrics
             .external_url(config.external_url.as_deref().unwrap_or_default());
         self.metrics.config_reloaded(true, clock::now());

@@ -48,6 +48,7 @@ pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod discovery;
+pub mod gateway_config;
 pub mod init;
 pub mod log;
 pub mod metrics;

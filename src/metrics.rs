@@ -162,6 +162,12 @@ impl Metrics {
         self.process.config_reloaded(successful, at);
     }
 
+    /// When each gateway's own configuration was last written, in place of what was said before.
+    pub fn gateway_configs(&self, changed: impl Iterator<Item = (Arc<str>, SystemTime)>) {
+        let seconds = changed.map(|(gateway, at)| (gateway, clock::seconds(at)));
+        self.process.set_config_changed(seconds.collect());
+    }
+
     /// What self checks say: whether any of them is answered; `None` where none is configured.
     pub fn self_connectivity(&self, works: Option<bool>) {
         self.process.set_self_connectivity(works);

@@ -35,9 +35,10 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     (
         "config",
         &["config"],
-        &["cause", "upstream", "gateway", "crypto", "schedule"],
+        &["cause", "upstream", "gateway", "gateway_config", "crypto", "schedule"],
     ),
-    ("init", &["init"], &["config", "gateway", "upstream"]),
+    ("gateway_config", &["gateway_config"], &["upstream", "gateway"]),
+    ("init", &["init"], &["config", "gateway", "gateway_config", "upstream"]),
     ("probe", &["probe"], &["upstream", "observation", "clock", "crypto"]),
     ("tail", &["tail"], &["clock"]),
     (

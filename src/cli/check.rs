@@ -54,7 +54,7 @@ fn check(file: &Path, probe: bool, style: Style) -> bool {
             }
         }
     }
-    for note in &config.unused {
+    for note in config.unused.iter().chain(&config.notes) {
         println!("{} {note}", style.warning("note:"));
     }
     println!(

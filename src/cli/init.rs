@@ -14,7 +14,7 @@ pub fn run(args: &InitArgs) -> ExitCode {
         Ok(text) => text,
         Err(error) => return fail(format_args!("{}: cannot be read: {error}", args.from.display()), 1),
     };
-    let written = match init::from_nginx(&text, &args.from.display().to_string()) {
+    let written = match init::from_text(&text, &args.from.display().to_string()) {
         Ok(written) => written,
         Err(problem) => return fail(problem, 1),
     };

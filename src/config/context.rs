@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::env;
-use super::error::{Place, Problem, Problems};
+use super::error::{Note, Place, Problem, Problems};
+use super::operation::ConfigFile;
+use crate::gateway_config::Said;
 
 /// The environment: a variable's value, or `None` when it is not set.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -19,6 +21,9 @@ pub struct Context<'a> {
     /// Where `${NAME}` is looked up; `None` where it is text like any other.
     env: Option<Env<'a>>,
     problems: RefCell<Problems>,
+    notes: RefCell<Vec<Note>>,
+    /// What gateways' own configurations last said.
+    last: &'a [ConfigFile],
 }
 
 impl<'a> Context<'a> {
@@ -37,7 +42,20 @@ impl<'a> Context<'a> {
             base_dir,
             env: None,
             problems: RefCell::default(),
+            notes: RefCell::default(),
+            last: &[],
         }
+    }
+
+    /// The same, knowing what gateways' own configurations last said: one that is broken now changes nothing.
+    pub fn after(self, last: &'a [ConfigFile]) -> Self {
+        Context { last, ..self }
+    }
+
+    /// What the configuration of that gateway in that file last said.
+    pub fn last_said(&self, gateway: &str, path: &Path) -> Option<&'a Said> {
+        let same = |file: &&ConfigFile| *file.gateway == *gateway && file.path == path;
+        self.last.iter().find(same)?.said.as_ref()
     }
 
     /// The text with its variables replaced, or what is wrong with it.
@@ -57,6 +75,22 @@ impl<'a> Context<'a> {
             path: place.path.clone(),
             message: message.into(),
         });
+    }
+
+    /// Tells of something that is no problem.
+    pub fn note(&self, place: &Place, message: impl Into<String>) {
+        self.notes.borrow_mut().push(Note {
+            at: place.at,
+            path: place.path.clone(),
+            message: message.into(),
+        });
+    }
+
+    /// All notes, in the order of the file.
+    pub fn take_notes(&self) -> Vec<Note> {
+        let mut notes = self.notes.take();
+        notes.sort_by_key(|note| note.at);
+        notes
     }
 
     /// True while nothing is wrong.

@@ -158,7 +158,7 @@ pub struct GatewayEntry {
     pub name: Option<At<String>>,
     pub kind: Option<At<&'static Kind>>,
     pub limits: Limits,
-    pub config_file: Option<std::path::PathBuf>,
+    pub config_file: Option<At<std::path::PathBuf>>,
     pub access_log: Option<Log>,
     pub error_log: Option<Log>,
     pub syslog: Option<Syslog>,

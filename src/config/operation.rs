@@ -5,12 +5,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderName;
 use ipnet::IpNet;
 
 pub use super::url::PrivateUrl;
+use crate::gateway_config::{Said, Seen};
 use crate::upstream::Gateway;
 
 /// A gateway with everything its entry says.
@@ -18,8 +19,6 @@ use crate::upstream::Gateway;
 pub struct GatewaySettings {
     /// What the hops of this gateway refer to.
     pub gateway: Arc<Gateway>,
-    /// The gateway's own configuration: limits may be read from it, its changes are shown.
-    pub config_file: Option<PathBuf>,
     /// Where its requests are logged.
     pub access_log: Option<Log>,
     /// Where its errors are logged.
@@ -43,6 +42,21 @@ impl GatewaySettings {
         let is_live = |log: &Log| !matches!(log.input, LogInput::Drop(_));
         self.syslog.is_some() || self.access_log.as_ref().is_some_and(is_live)
     }
+}
+
+/// A gateway's own configuration, as it was read.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    /// The gateway's name.
+    pub gateway: Arc<str>,
+    /// The file that was named.
+    pub path: PathBuf,
+    /// What it says; what it said before where it is broken now.
+    pub said: Option<Said>,
+    /// It and the files it includes, as they looked.
+    pub seen: Seen,
+    /// When one of them was last written.
+    pub changed: Option<SystemTime>,
 }
 
 /// One log of a gateway.

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use super::error::{nearest, quoted};
 use super::file::{File, GatewayEntry, HopEntry, Settings, UpstreamEntry};
-use super::operation::{GatewaySettings, UpstreamExtras};
+use super::operation::{ConfigFile, GatewaySettings, UpstreamExtras};
 use super::reader::{At, Context};
 use crate::upstream::{
     Confirm, DEFAULT_INTERVAL, DEFAULT_MAX_RATE, DEFAULT_TIMEOUT, Gateway, Hop, Limits, ORIGIN, Spike, Target, Upstream,
 };
 
+mod config_file;
 mod fingerprint;
 mod gateway;
 mod target;
@@ -29,6 +30,7 @@ const OTHER: &str = "other";
 /// What the file resolves to.
 pub struct Resolved {
     pub gateways: Vec<GatewaySettings>,
+    pub config_files: Vec<ConfigFile>,
     pub upstreams: Vec<Arc<Upstream>>,
     pub extras: BTreeMap<Arc<str>, UpstreamExtras>,
     pub self_check: Vec<Arc<Target>>,
@@ -36,8 +38,9 @@ pub struct Resolved {
 
 /// Applies defaults and checks what no single key can tell. Problems go to `cx`; what has some is left out.
 pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
+    let config_files = config_file::look_at(&file.gateways, cx);
     let known = Known {
-        gateways: gateway::by_name(&file.gateways, cx),
+        gateways: gateway::by_name(&file.gateways, &config_files, cx),
         modules: by_name(&file.modules),
         defaults: &file.defaults,
     };
@@ -52,7 +55,8 @@ pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
     }
     nothing_to_watch(file, cx);
     Resolved {
-        gateways: gateway::settings(file, &known, cx),
+        gateways: gateway::settings(file, &known, &config_files, cx),
+        config_files,
         upstreams,
         extras,
         self_check: self_check(file, cx),

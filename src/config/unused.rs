@@ -5,10 +5,6 @@ use super::tree::{Kind, Node};
 
 /// Key paths, `[]` for any item of a list, with what is said of them.
 const UNUSED: &[(&str, &str)] = &[
-    (
-        "gateways[].config_file",
-        "the gateway's own configuration is not read yet; write its limits under limits",
-    ),
     ("*.health_check", "health checks are not replayed yet"),
     ("*.version_header", "versions are not read yet"),
     ("*.content", "content is not compared between hops yet"),

@@ -1,197 +1,138 @@
 //! What was found, as a commented configuration that loads.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
-use super::found::{Found, Location, Pass, Site};
-use super::write::entry::{Entry, entries};
-use crate::config;
-use crate::gateway::kind;
+use crate::config::{self, Problem};
 
-mod entry;
+mod gateway;
+mod haproxy;
+mod nginx;
+mod prometheus;
 
-/// The gateway's name in what is written.
-const GATEWAY: &str = "nginx";
+pub(super) use haproxy::file as haproxy;
+pub(super) use nginx::file as nginx;
+pub(super) use prometheus::file as prometheus;
+
+use gateway::Gateway;
+
+/// What is to be written.
+pub(super) struct File {
+    /// Lines on top of the file.
+    about: &'static str,
+    /// The gateway, where the source is one's configuration.
+    gateway: Option<Gateway>,
+    entries: Vec<Entry>,
+    /// What was not taken over, one sentence each.
+    notes: Vec<String>,
+    /// Said where there is no entry.
+    nothing: &'static str,
+}
+
+/// An entry of `upstreams` as text.
+pub(super) struct Entry {
+    name: String,
+    yaml: String,
+    /// Entries of the gateway's `routes`.
+    routes: Vec<String>,
+}
 
 /// The file.
-pub fn yaml(found: &Found, source: &str) -> String {
+///
+/// # Errors
+/// There is nothing to watch in it.
+pub(super) fn yaml(file: &File, source: &str) -> Result<String, Problem> {
     let mut out = format!(
         "# Written by badgateway init from {}.\n\
-         # Read it through, then try it: badgateway check badgateway.yml --probe\n\
-         # badgateway is taken to run on the host of nginx; elsewhere, put its address in place of 127.0.0.1.\n\n",
-        comment(source)
+         # Read it through, then try it: badgateway check badgateway.yml --probe\n{}\n",
+        comment(source),
+        file.about
     );
-    gateway(found, &mut out);
-    let (entries, mut notes) = entries(found);
-    notes.splice(0..0, found.notes.iter().cloned());
-    let (good, broken): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| problem_of(entry).is_none());
-    if good.is_empty() {
-        out.push_str("\n# No server that nginx passes requests to by HTTP was found.\nupstreams: []\n");
-    } else {
-        out.push_str("\nupstreams:\n");
+    let mut notes = file.notes.clone();
+    let (mut good, mut names) = (Vec::new(), Vec::new());
+    for entry in &file.entries {
+        match problem_of(entry, file.gateway.as_ref()) {
+            None => {
+                names.push(entry.name.as_str());
+                good.push(entry);
+            }
+            Some(problem) => notes.push(format!("{} was left out: {problem}", entry.name)),
+        }
     }
-    for entry in &good {
-        out.push_str(&entry.yaml);
+    if let Some(gateway) = &file.gateway {
+        let routes: Vec<&str> = good
+            .iter()
+            .flat_map(|entry| &entry.routes)
+            .map(String::as_str)
+            .collect();
+        gateway.write(&routes, names.len(), &mut out);
     }
-    for entry in &broken {
-        notes.push(format!(
-            "{} was left out: {}",
-            entry.name,
-            problem_of(entry).unwrap_or_default()
-        ));
+    match good.is_empty() {
+        true => {
+            let _ = write!(out, "# {}.\nupstreams: []\n", file.nothing);
+        }
+        false => out.push_str("upstreams:\n"),
     }
+    good.iter().for_each(|entry| out.push_str(&entry.yaml));
     if !notes.is_empty() {
         out.push_str("\n# Not taken over:\n");
     }
     for note in notes {
         let _ = writeln!(out, "# - {}", comment(&note));
     }
-    out
+    match good.is_empty() && problem_in(&out).is_some() {
+        true => Err(Problem {
+            file: source.into(),
+            line: 0,
+            column: 0,
+            path: String::new(),
+            message: format!("there is nothing to watch: {}", file.nothing),
+        }),
+        false => Ok(out),
+    }
 }
 
 /// What is wrong with an entry, when it would not load; it must not spoil the rest.
-fn problem_of(entry: &Entry) -> Option<String> {
-    let text = format!(
-        "gateways: [{{ name: {GATEWAY}, kind: nginx }}]\nupstreams:\n{}",
-        entry.yaml
-    );
-    let problems = config::from_str(&text, "nginx", Path::new("/"), &|_| None).err()?;
+fn problem_of(entry: &Entry, gateway: Option<&Gateway>) -> Option<String> {
+    let mut text = gateway.map(|gateway| gateway.named()).unwrap_or_default();
+    if !entry.routes.is_empty() {
+        let _ = writeln!(text, "    routes: [{}]", entry.routes.join(", "));
+    }
+    let _ = write!(text, "upstreams:\n{}", entry.yaml);
+    problem_in(&text)
+}
+
+/// The first thing that is wrong with a configuration.
+fn problem_in(text: &str) -> Option<String> {
+    let problems = config::from_str(text, "", Path::new("/"), &|_| None).err()?;
     problems.iter().next().map(|problem| problem.message.clone())
 }
 
-fn gateway(found: &Found, out: &mut String) {
-    let _ = writeln!(out, "gateways:\n  - name: {GATEWAY}\n    kind: nginx");
-    let limits = limits(found);
-    if !limits.is_empty() {
-        out.push_str("    limits:                      # where they differ from nginx's own\n");
-    }
-    for (key, value, about) in limits {
-        let _ = writeln!(out, "      {key}: {value}{about}");
-    }
-    logs(found, out);
-}
-
-/// Each limit that is not the kind's own: the tightest of all places that pass requests on, the others in a comment.
-fn limits(found: &Found) -> Vec<(&'static str, String, String)> {
-    const TIMES: [(&str, &[&str]); 3] = [
-        ("proxy_connect_timeout", &["connect"]),
-        ("proxy_send_timeout", &["send"]),
-        ("proxy_read_timeout", &["first_byte", "between_reads"]),
-    ];
-    let own = kind("nginx").map(|kind| kind.limits).unwrap_or_default();
-    let mut limits = Vec::new();
-    for (directive, keys) in TIMES {
-        let default = own.connect.unwrap_or_default();
-        if let Some((value, about)) = tightest(places(found, directive, default, nginx_time), default, |time| {
-            show(*time)
-        }) {
-            limits.extend(
-                keys.iter()
-                    .map(|key| (*key, value.clone(), format!("   # {directive}{about}"))),
-            );
+/// A name for an entry that no other has.
+fn free_name(wanted: &str, names: &mut std::collections::HashMap<String, usize>) -> String {
+    let wanted = wanted.rsplit('/').next().unwrap_or(wanted);
+    let clean = |c: char| {
+        if c.is_ascii_alphanumeric() || "_.-".contains(c) {
+            c
+        } else {
+            '-'
         }
-    }
-    let kept = found
-        .groups
-        .values()
-        .filter_map(|group| nginx_time(group.keepalive_timeout.as_deref()?))
-        .collect();
-    if let Some((value, about)) = tightest(kept, own.idle.unwrap_or_default(), |time| show(*time)) {
-        limits.push(("idle", value, format!("   # keepalive_timeout{about}")));
-    }
-    let default = own.response_header.unwrap_or_default();
-    let sizes = places(found, "proxy_buffer_size", default, nginx_size);
-    if let Some((value, about)) = tightest(sizes, default, |bytes| config::show_size(*bytes)) {
-        limits.push(("response_header", value, format!("   # proxy_buffer_size{about}")));
-    }
-    limits
-}
-
-/// The value of a directive at every place that passes requests on, or in `http` where there is none.
-fn places<T: Ord + Copy>(found: &Found, directive: &str, default: T, read: fn(&str) -> Option<T>) -> BTreeSet<T> {
-    let value = |text: Option<&str>| text.and_then(read).unwrap_or(default);
-    let http = found.passes.iter().filter(|pass| pass.directive == "proxy_pass");
-    let mut values: BTreeSet<T> = http.map(|pass| value(pass.scope.get(directive))).collect();
-    if values.is_empty() {
-        values.insert(value(found.scope.get(directive)));
-    }
-    values
-}
-
-fn tightest<T: Ord>(values: BTreeSet<T>, default: T, show: impl Fn(&T) -> String) -> Option<(String, String)> {
-    let first = values.first()?;
-    if *first == default && values.len() == 1 {
-        return None;
-    }
-    let others: Vec<String> = values.iter().skip(1).map(&show).collect();
-    let about = match others.is_empty() {
-        true => String::new(),
-        false => format!("; elsewhere {}", others.join(", ")),
     };
-    Some((show(first), about))
-}
-
-fn show(time: Duration) -> String {
-    config::show_duration(time)
-}
-
-/// `60`, `60s`, `1m`, `500ms`, `1h 30m`; nothing that is 0.
-fn nginx_time(text: &str) -> Option<Duration> {
-    let compact: String = text.split_whitespace().collect();
-    let text = match compact.chars().all(|c| c.is_ascii_digit()) {
-        true => format!("{compact}s"),
-        false => compact,
+    let base: String = wanted.chars().map(clean).take(100).collect();
+    let base = match base.trim_matches(['-', '.']) {
+        "" => "upstream",
+        base => base,
     };
-    config::duration(&text)
-        .ok()
-        .filter(|time| !time.is_zero() && *time <= Duration::from_secs(7 * 86_400))
-}
-
-/// `4k`, `1m`, `4096`; nothing that is 0.
-fn nginx_size(text: &str) -> Option<u64> {
-    let (digits, unit) = match text.to_ascii_lowercase().as_str() {
-        text if text.ends_with('k') => (text[..text.len() - 1].to_owned(), 1024),
-        text if text.ends_with('m') => (text[..text.len() - 1].to_owned(), 1024 * 1024),
-        text => (text.to_owned(), 1),
-    };
-    let bytes = digits.parse::<u64>().ok()?.checked_mul(unit)?;
-    (1..=1 << 30).contains(&bytes).then_some(bytes)
-}
-
-/// One log of each sort can be followed for a gateway; the others are named.
-fn logs(found: &Found, out: &mut String) {
-    let is_file = |path: &str| path.starts_with('/') && !path.contains('$') && !path.starts_with("/dev/");
-    let (files, others): (Vec<_>, Vec<_>) = found.access_logs.iter().partition(|(path, _)| is_file(path));
-    for (index, (path, format)) in files.iter().enumerate() {
-        let text = format.as_ref().and_then(|name| found.formats.get(name));
-        match (index, text) {
-            (0, None) => {
-                let _ = writeln!(out, "    access_log: {}", plain_or_quoted(path));
-            }
-            (0, Some(text)) => {
-                let _ = writeln!(out, "    access_log:\n      path: {}", plain_or_quoted(path));
-                let _ = writeln!(out, "      format: {}", quoted(&without_variables(text)));
-            }
-            _ => {
-                let _ = writeln!(out, "    # another access log: {}", comment(path));
-            }
-        }
+    let mut name = base.to_owned();
+    // The number last given to that base, so that many of one name are not tried one by one.
+    let mut number = names.get(base).copied().unwrap_or(if base == "other" { 1 } else { 0 });
+    while number > 0 && (names.contains_key(&name) || name == "other" || name == base) {
+        number += 1;
+        name = format!("{base}-{number}");
     }
-    if files.is_empty() {
-        out.push_str("    access_log: /var/log/nginx/access.log      # the usual place; none is named in the file\n");
-    }
-    for (path, _) in others {
-        let _ = writeln!(out, "    # an access log that is no plain file: {}", comment(path));
-    }
-    let mut errors = found.error_logs.iter().filter(|path| is_file(path));
-    if let Some(path) = errors.next() {
-        let _ = writeln!(out, "    error_log: {}", plain_or_quoted(path));
-    }
-    for path in errors {
-        let _ = writeln!(out, "    # another error log: {}", comment(path));
-    }
+    names.insert(base.to_owned(), number.max(1));
+    names.insert(name.clone(), 1);
+    name
 }
 
 /// `$` doubled where it would be taken for a variable of the environment or an escape.
@@ -233,4 +174,32 @@ fn comment(text: &str) -> String {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_never_given_twice() {
+        let mut names = Default::default();
+        let given: Vec<String> = ["a", "a", "a-2", "a", "other", "/run/a.sock", "", "-", "ü"]
+            .iter()
+            .map(|wanted| free_name(wanted, &mut names))
+            .collect();
+        assert_eq!(
+            given,
+            [
+                "a",
+                "a-2",
+                "a-2-2",
+                "a-3",
+                "other-2",
+                "a.sock",
+                "upstream",
+                "upstream-2",
+                "upstream-3"
+            ]
+        );
+    }
 }

@@ -156,6 +156,8 @@ families! {
         "Observations that got no series of their own because a bound was reached.";
     SELF_CONNECTIVITY "badgateway_self_connectivity" Gauge None []
         "0 while every self check fails, else 1; absent where none is configured.";
+    GATEWAY_CONFIG_CHANGED "badgateway_gateway_config_changed_timestamp_seconds" Gauge Seconds ["gateway"]
+        "When the gateway's own configuration was last written, seconds since the epoch.";
 
     UPSTREAM_INFO "badgateway_upstream_info" Info None ["upstream"]
         "The labels configured for an upstream.";

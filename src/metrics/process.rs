@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::catalogue::{self, Family};
 use super::collect::{Number, sample};
+use super::labels::Value;
 use crate::clock;
 
 /// Upper bounds of `schedule_lag_seconds`. The promise is a p99 below 50 ms; beyond one second only the size matters.
@@ -50,6 +51,8 @@ pub(super) struct Process {
     pub(super) series_dropped: AtomicU64,
     pub(super) discovery_failures: AtomicU64,
     self_connectivity: Mutex<Option<bool>>,
+    /// By gateway, seconds since the epoch.
+    config_changed: Mutex<Vec<(Arc<str>, f64)>>,
     reload_successful: AtomicBool,
     /// Of the last success; `None` before the first.
     reload_at: Mutex<Option<f64>>,
@@ -66,6 +69,7 @@ impl Process {
             series_dropped: AtomicU64::new(0),
             discovery_failures: AtomicU64::new(0),
             self_connectivity: Mutex::new(None),
+            config_changed: Mutex::default(),
             reload_successful: AtomicBool::new(false),
             reload_at: Mutex::new(None),
         }
@@ -81,6 +85,10 @@ impl Process {
 
     pub(super) fn set_self_connectivity(&self, works: Option<bool>) {
         *self.self_connectivity.lock().unwrap_or_else(PoisonError::into_inner) = works;
+    }
+
+    pub(super) fn set_config_changed(&self, changed: Vec<(Arc<str>, f64)>) {
+        *self.config_changed.lock().unwrap_or_else(PoisonError::into_inner) = changed;
     }
 
     pub(super) fn schedule_lag(&self, lag: Duration) {
@@ -129,7 +137,19 @@ impl Process {
         }
         let works = *self.self_connectivity.lock().unwrap_or_else(PoisonError::into_inner);
         let works = works.map(|works| Number::Int(u64::from(works)));
-        single(encoder, &catalogue::SELF_CONNECTIVITY, works)
+        single(encoder, &catalogue::SELF_CONNECTIVITY, works)?;
+        let mut metric = catalogue::GATEWAY_CONFIG_CHANGED.describe(encoder)?;
+        let changed = self
+            .config_changed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for (gateway, at) in changed {
+            let labels = [("gateway", Value::Text(&gateway))];
+            let family = &catalogue::GATEWAY_CONFIG_CHANGED;
+            sample(&mut metric.encode_family(&labels)?, family, Number::Float(at))?;
+        }
+        Ok(())
     }
 }
 

@@ -25,7 +25,7 @@ pub fn entry(cursor: &Cursor<'_>) -> Option<GatewayEntry> {
         config_file: fields
             .get("config_file")
             .and_then(|path| path.string())
-            .map(|path| cursor.cx().base_dir.join(path.value)),
+            .map(|path| path.map(|path| cursor.cx().base_dir.join(path))),
         access_log: fields.get("access_log").and_then(|entry| log(&entry, &mut formats)),
         error_log: fields.get("error_log").and_then(|entry| log(&entry, &mut formats)),
         syslog: fields.get("syslog").and_then(|entry| syslog(&entry, &mut formats)),

@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Known, missing};
+use super::{Known, config_file, missing};
 use crate::config::error::quoted;
 use crate::config::file::{File, GatewayEntry, HopEntry};
-use crate::config::operation::GatewaySettings;
+use crate::config::operation::{ConfigFile, GatewaySettings};
 use crate::config::reader::Context;
+use crate::gateway_config::Said;
 use crate::upstream::Gateway;
 
 /// Gateways by name, each with whether it verifies its origin's certificate.
-pub fn by_name<'a>(entries: &'a [GatewayEntry], cx: &Context<'_>) -> HashMap<&'a str, (Arc<Gateway>, bool)> {
+pub fn by_name<'a>(
+    entries: &'a [GatewayEntry],
+    files: &[ConfigFile],
+    cx: &Context<'_>,
+) -> HashMap<&'a str, (Arc<Gateway>, bool)> {
     let mut gateways = HashMap::new();
     let mut lines: HashMap<&str, usize> = HashMap::new();
     for entry in entries {
@@ -26,10 +31,14 @@ pub fn by_name<'a>(entries: &'a [GatewayEntry], cx: &Context<'_>) -> HashMap<&'a
         lines.insert(&name.value, name.place.at.line);
         // Without its kind the gateway is still known, so that hops through it are no further problem.
         let kind = entry.kind.as_ref().map_or(crate::gateway::GENERIC, |kind| kind.value);
+        let read = config_file::said(&name.value, files).map(Said::strictest);
         let gateway = Gateway {
             name: name.value.as_str().into(),
             kind: kind.name,
-            limits: kind.limits.overridden_by(entry.limits),
+            limits: kind
+                .limits
+                .overridden_by(read.unwrap_or_default())
+                .overridden_by(entry.limits),
         };
         gateways.insert(
             name.value.as_str(),
@@ -39,7 +48,7 @@ pub fn by_name<'a>(entries: &'a [GatewayEntry], cx: &Context<'_>) -> HashMap<&'a
     gateways
 }
 
-pub fn settings(file: &File, known: &Known<'_>, cx: &Context<'_>) -> Vec<GatewaySettings> {
+pub fn settings(file: &File, known: &Known<'_>, files: &[ConfigFile], cx: &Context<'_>) -> Vec<GatewaySettings> {
     let upstreams: Vec<&str> = file
         .upstreams
         .iter()
@@ -61,12 +70,15 @@ pub fn settings(file: &File, known: &Known<'_>, cx: &Context<'_>) -> Vec<Gateway
         else {
             continue;
         };
+        let (mut access_log, mut syslog) = (entry.access_log.clone(), entry.syslog.clone());
+        if let Some(said) = config_file::said(&gateway.name, files) {
+            config_file::fill_in(entry, said, access_log.as_mut(), syslog.as_mut(), cx);
+        }
         settings.push(GatewaySettings {
             gateway: gateway.clone(),
-            config_file: entry.config_file.clone(),
-            access_log: entry.access_log.clone(),
+            access_log,
             error_log: entry.error_log.clone(),
-            syslog: entry.syslog.clone(),
+            syslog,
             ignore: entry.ignore.clone(),
             routes: entry.routes.iter().map(|route| route.value.clone()).collect(),
         });

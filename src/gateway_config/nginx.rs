@@ -3,36 +3,87 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::nginx::Directive;
+use super::files::Files;
+use super::{Broken, Said};
+
+use syntax::Directive;
+
+mod limits;
+mod logs;
+mod syntax;
+
+/// What could not be used is told so often; of more only the number helps.
+const MAX_NOTES: usize = 100;
+/// Logs that are told apart, and logs of one place.
+const MAX_LOGS: usize = 1000;
+const MAX_LOGS_OF_A_PLACE: usize = 16;
+
+/// Reads a text; a file of one site alone will do. Relative includes start at the directory of `path`.
+///
+/// # Errors
+/// The text is not nginx configuration.
+pub fn read(text: &str, path: &str, files: &dyn Files) -> Result<Found, Broken> {
+    let mut found = Found::default();
+    block(&syntax::parse(text, path, files)?, &Rc::default(), &mut found);
+    Ok(found)
+}
 
 /// Everything found.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Found {
     /// Groups of servers by name.
     pub groups: BTreeMap<String, Group>,
     /// Every directive that passes requests on.
     pub passes: Vec<Pass>,
-    /// Path and name of format, in the order of the file.
-    pub access_logs: Vec<(String, Option<String>)>,
-    /// Paths.
-    pub error_logs: Vec<String>,
-    /// Format strings by name.
-    pub formats: BTreeMap<String, String>,
+    /// Every log of requests, in the order of the file.
+    access_logs: Vec<WrittenLog>,
+    /// As written.
+    error_logs: Vec<String>,
+    /// Format strings by name, with their `escape=`.
+    formats: BTreeMap<String, String>,
     /// What could not be used, one sentence each.
     pub notes: Vec<String>,
+    /// Includes that could not be read.
+    unread: Vec<String>,
+    sites: usize,
     /// The settings of the `http` block.
-    pub scope: Scope,
+    scope: Rc<Scope>,
+}
+
+/// Where an `access_log` leads, and the name of its format.
+type WrittenLog = (String, Option<String>);
+
+impl Found {
+    /// What it says of limits and logs.
+    pub fn said(&self) -> Said {
+        Said {
+            limits: limits::of(self),
+            access_logs: logs::access(self),
+            error_logs: self.error_logs.iter().map(|log| logs::target(log)).collect(),
+            notes: self.unread.clone(),
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        if self.notes.len() < MAX_NOTES {
+            self.notes.push(note);
+        }
+    }
 }
 
 /// An `upstream` block.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Group {
+    /// In the order of the file.
     pub servers: Vec<Server>,
     /// `keepalive_timeout` as written.
-    pub keepalive_timeout: Option<String>,
+    keepalive_timeout: Option<String>,
+    /// Idle connections to the servers are kept.
+    keeps_alive: bool,
 }
 
 /// A `server` of an `upstream` block.
+#[derive(Debug)]
 pub struct Server {
     /// `host:port`, `host` or `unix:/path`.
     pub address: String,
@@ -43,6 +94,7 @@ pub struct Server {
 }
 
 /// A directive that passes requests on.
+#[derive(Debug)]
 pub struct Pass {
     /// `proxy_pass`, `grpc_pass`, `fastcgi_pass`, …
     pub directive: String,
@@ -53,13 +105,13 @@ pub struct Pass {
     /// The server it stands in.
     pub site: Rc<Site>,
     /// The settings that hold there.
-    pub scope: Scope,
+    pub scope: Rc<Scope>,
     /// `file:line`.
     pub place: String,
 }
 
 /// A `location`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Location {
     /// Path or prefix that can be asked.
     Path(String),
@@ -68,9 +120,9 @@ pub enum Location {
 }
 
 /// A `server` of `http`.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Site {
-    /// Position in the file; tells sites of the same name apart.
+    /// In the order of the file; tells sites of the same name apart.
     pub number: usize,
     /// Names without wildcards and expressions.
     pub names: Vec<String>,
@@ -79,27 +131,26 @@ pub struct Site {
 }
 
 /// A `listen`.
+#[derive(Debug)]
 pub struct Listen {
     /// As a URL has it, port included; this host where nginx listens on every address.
     pub authority: String,
+    /// It speaks TLS there.
     pub tls: bool,
     /// Wants the PROXY protocol first, so a plain request fails.
     pub proxy_protocol: bool,
 }
 
 /// The directives that nginx inherits from outer blocks.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scope {
-    values: BTreeMap<&'static str, String>,
+    values: BTreeMap<String, String>,
     headers: Rc<Vec<(String, String)>>,
+    access_logs: Rc<Vec<WrittenLog>>,
 }
 
 /// The single-valued ones that are looked at.
-const INHERITED: [&str; 8] = [
-    "proxy_connect_timeout",
-    "proxy_send_timeout",
-    "proxy_read_timeout",
-    "proxy_buffer_size",
+const INHERITED: [&str; 4] = [
     "proxy_ssl_verify",
     "proxy_ssl_name",
     "proxy_ssl_trusted_certificate",
@@ -121,38 +172,49 @@ impl Scope {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The scope of a block inside this one. `proxy_set_header` is inherited only by blocks that have none.
-    fn within(&self, block: &[Directive]) -> Scope {
-        let mut scope = self.clone();
-        let mut headers = Vec::new();
+    /// The scope of a block inside this one. `proxy_set_header` and `access_log` are inherited only by blocks that have
+    /// none of their own.
+    fn within(outer: &Rc<Scope>, block: &[Directive]) -> Rc<Scope> {
+        let mut scope = Rc::clone(outer);
+        let (mut headers, mut logs, mut has_logs) = (Vec::new(), Vec::new(), false);
         for directive in block {
-            if let Some(name) = INHERITED.iter().find(|name| **name == directive.name) {
-                scope.values.insert(name, directive.first().to_owned());
-            }
-            if let ("proxy_set_header", [name, value, ..]) = (directive.name.as_str(), &directive.args[..]) {
-                headers.push((name.clone(), value.clone()));
+            let name = directive.name.as_str();
+            match (name, &directive.args[..]) {
+                ("proxy_set_header", [name, value, ..]) => headers.push((name.clone(), value.clone())),
+                ("access_log", _) => {
+                    has_logs = true;
+                    logs.extend(access_log(directive).filter(|_| logs.len() < MAX_LOGS_OF_A_PLACE));
+                }
+                _ if INHERITED.contains(&name) || limits::is_one(name) => {
+                    let value = directive.first().to_owned();
+                    Rc::make_mut(&mut scope).values.insert(name.to_owned(), value);
+                }
+                _ => {}
             }
         }
         if !headers.is_empty() {
-            scope.headers = Rc::new(headers);
+            Rc::make_mut(&mut scope).headers = Rc::new(headers);
+        }
+        if has_logs {
+            Rc::make_mut(&mut scope).access_logs = Rc::new(logs);
         }
         scope
     }
 }
 
-/// What the directives of a whole file say; a file of one site alone will do.
-pub fn collect(directives: &[Directive]) -> Found {
-    let mut found = Found::default();
-    block(directives, &Scope::default(), &mut found);
-    found
+/// Where an `access_log` leads, and the name of its format; nothing for `off`.
+fn access_log(directive: &Directive) -> Option<WrittenLog> {
+    let (path, rest) = directive.args.split_first()?;
+    let format = rest.first().filter(|word| !word.contains('=')).cloned();
+    (path != "off").then(|| (path.clone(), format))
 }
 
-fn block(directives: &[Directive], outer: &Scope, found: &mut Found) {
-    let scope = outer.within(directives);
+fn block(directives: &[Directive], outer: &Rc<Scope>, found: &mut Found) {
+    let scope = Scope::within(outer, directives);
     for directive in directives {
         match directive.name.as_str() {
             "http" => {
-                found.scope = scope.within(directive.inner());
+                found.scope = Scope::within(&scope, directive.inner());
                 block(directive.inner(), &scope, found);
             }
             "upstream" => {
@@ -160,9 +222,7 @@ fn block(directives: &[Directive], outer: &Scope, found: &mut Found) {
             }
             "server" => site(directive, &scope, found),
             "stream" | "mail" => {
-                found
-                    .notes
-                    .push(format!("{}: {} servers are not HTTP", at(directive), directive.name))
+                found.note(format!("{}: {} servers are not HTTP", at(directive), directive.name));
             }
             _ => common(directive, found),
         }
@@ -172,30 +232,31 @@ fn block(directives: &[Directive], outer: &Scope, found: &mut Found) {
 /// Directives that mean the same on every level.
 fn common(directive: &Directive, found: &mut Found) {
     match (directive.name.as_str(), &directive.args[..]) {
-        ("access_log", [path, rest @ ..]) if path != "off" => {
-            let format = rest.iter().find(|word| !word.contains('=')).cloned();
-            let log = (path.clone(), format);
-            if !found.access_logs.contains(&log) {
-                found.access_logs.push(log);
+        ("access_log", _) => {
+            if let Some(log) = access_log(directive) {
+                add(log, &mut found.access_logs);
             }
         }
-        ("error_log", [path, ..]) if !found.error_logs.contains(path) => found.error_logs.push(path.clone()),
+        ("error_log", [path, ..]) => add(path.clone(), &mut found.error_logs),
         ("log_format", [name, parts @ ..]) => {
-            let parts: Vec<&str> = parts
-                .iter()
-                .map(String::as_str)
-                .filter(|part| !part.starts_with("escape="))
-                .collect();
-            found.formats.insert(name.clone(), parts.concat());
+            found.formats.insert(name.clone(), logs::pasted(parts));
         }
         // Tables that say nothing of upstreams.
         ("include", [pattern, ..]) if pattern.ends_with("mime.types") || pattern.ends_with("_params") => {}
         ("include", [pattern, why]) => {
-            found
-                .notes
-                .push(format!("{}: include {pattern} was left out: {why}", at(directive)));
+            let note = format!("{}: include {pattern} was left out: {why}", at(directive));
+            if found.unread.len() < MAX_NOTES {
+                found.unread.push(note.clone());
+            }
+            found.note(note);
         }
         _ => {}
+    }
+}
+
+fn add<T: PartialEq>(log: T, to: &mut Vec<T>) {
+    if to.len() < MAX_LOGS && !to.contains(&log) {
+        to.push(log);
     }
 }
 
@@ -213,15 +274,17 @@ fn group(directive: &Directive) -> Group {
                 about: inner.args.iter().skip(1).cloned().collect::<Vec<_>>().join(" "),
             }),
             "keepalive_timeout" => group.keepalive_timeout = Some(inner.first().to_owned()),
+            "keepalive" => group.keeps_alive = true,
             _ => {}
         }
     }
     group
 }
 
-fn site(directive: &Directive, outer: &Scope, found: &mut Found) {
+fn site(directive: &Directive, outer: &Rc<Scope>, found: &mut Found) {
+    found.sites += 1;
     let mut site = Site {
-        number: directive.line,
+        number: found.sites,
         ..Site::default()
     };
     for inner in directive.inner() {
@@ -276,8 +339,8 @@ fn listen(directive: &Directive) -> Option<Listen> {
 }
 
 /// Every pass in a block and the blocks in it: locations, nested ones, `if` and `limit_except`.
-fn passes(directives: &[Directive], outer: &Scope, location: &Location, site: &Rc<Site>, found: &mut Found) {
-    let scope = outer.within(directives);
+fn passes(directives: &[Directive], outer: &Rc<Scope>, location: &Location, site: &Rc<Site>, found: &mut Found) {
+    let scope = Scope::within(outer, directives);
     for directive in directives {
         match directive.name.as_str() {
             "location" => passes(directive.inner(), &scope, &path_of(directive), site, found),

@@ -4,14 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Position, Problem};
+use crate::gateway_config::Broken;
+use crate::gateway_config::files::{Files, MAX_BYTES, MAX_FILES, is_pattern};
 
 /// Blocks in blocks, and files in files.
 const MAX_DEPTH: usize = 32;
-/// Files read for one configuration.
-pub const MAX_FILES: usize = 2000;
-/// Bytes of all files together.
-pub const MAX_BYTES: usize = 16 << 20;
+/// Words of all files together; each takes far more memory than text.
+const MAX_WORDS: usize = 2_000_000;
 
 /// One directive with where it stands.
 #[derive(Debug)]
@@ -40,30 +39,30 @@ impl Directive {
     }
 }
 
-/// Files that a pattern names, each with its text, in order. An error is told in a comment.
-pub type Files<'a> = &'a dyn Fn(&Path) -> Result<Vec<(String, String)>, String>;
-
-/// The directives of a text, includes in place of their `include`.
-pub fn parse(text: &str, path: &str, files: Files<'_>) -> Result<Vec<Directive>, Problem> {
+/// The directives of a text, includes in place of their `include`. One that cannot be read stays, with the reason as a
+/// further argument.
+pub fn parse(text: &str, path: &str, files: &dyn Files) -> Result<Vec<Directive>, Broken> {
     let base = Path::new(path).parent().map(Path::to_path_buf).unwrap_or_default();
     let mut reader = Reader {
         files,
         base,
-        read: 0,
+        includes: 0,
+        words: 0,
         bytes: text.len(),
     };
     reader.file(text, path, 0)
 }
 
 struct Reader<'a> {
-    files: Files<'a>,
+    files: &'a dyn Files,
     base: PathBuf,
-    read: usize,
+    includes: usize,
+    words: usize,
     bytes: usize,
 }
 
 impl Reader<'_> {
-    fn file(&mut self, text: &str, path: &str, depth: usize) -> Result<Vec<Directive>, Problem> {
+    fn file(&mut self, text: &str, path: &str, depth: usize) -> Result<Vec<Directive>, Broken> {
         let mut tokens = Tokens::new(text, path);
         let directives = self.block(&mut tokens, depth, 0)?;
         match tokens.rest.is_empty() {
@@ -73,7 +72,7 @@ impl Reader<'_> {
     }
 
     /// Directives up to the closing brace or the end.
-    fn block(&mut self, tokens: &mut Tokens<'_>, depth: usize, level: usize) -> Result<Vec<Directive>, Problem> {
+    fn block(&mut self, tokens: &mut Tokens<'_>, depth: usize, level: usize) -> Result<Vec<Directive>, Broken> {
         if depth + level > MAX_DEPTH {
             return Err(tokens.problem("blocks or includes are nested too deep"));
         }
@@ -89,6 +88,10 @@ impl Reader<'_> {
                         start = tokens.word_at;
                     }
                     words.push(word);
+                    self.words += 1;
+                    if self.words > MAX_WORDS {
+                        return Err(tokens.problem("there is more here than can be read"));
+                    }
                 }
                 Token::Semicolon if words.is_empty() => return Err(tokens.problem("unexpected ;")),
                 Token::Semicolon if words[0] == "include" && words.len() == 2 => {
@@ -124,21 +127,29 @@ impl Reader<'_> {
         start: Position,
         depth: usize,
         into: &mut Vec<Directive>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Broken> {
         let failed =
             |message: String| tokens.directive(vec!["include".into(), pattern.to_owned(), message], None, start);
-        match (self.files)(&self.base.join(pattern)) {
-            Err(message) => into.push(failed(message)),
-            Ok(found) => {
-                for (name, text) in found {
-                    self.read += 1;
+        let pattern_path = self.base.join(pattern);
+        self.includes += 1;
+        let paths = match self.includes > MAX_FILES {
+            true => Vec::new(),
+            false => self.files.matching(&pattern_path),
+        };
+        self.includes += paths.len();
+        if self.includes > MAX_FILES {
+            into.push(failed("there are too many files".into()));
+            return Ok(());
+        }
+        for path in paths {
+            match self.files.text(&path, MAX_BYTES.saturating_sub(self.bytes)) {
+                Ok(text) => {
                     self.bytes += text.len();
-                    if self.read > MAX_FILES || self.bytes > MAX_BYTES {
-                        into.push(failed("left out: too many or too large files".into()));
-                        return Ok(());
-                    }
-                    into.extend(self.file(&text, &name, depth)?);
+                    into.extend(self.file(&text, &path.display().to_string(), depth)?);
                 }
+                // A pattern may match directories and broken links; nginx would fail on them, we need not.
+                Err(_) if is_pattern(&pattern_path) && !path.is_file() => {}
+                Err(message) => into.push(failed(format!("{} {message}", path.display()))),
             }
         }
         Ok(())
@@ -152,6 +163,13 @@ enum Token {
     Open,
     Close,
     End,
+}
+
+/// A place in a text, both from 1, the column in characters.
+#[derive(Clone, Copy)]
+struct Position {
+    line: usize,
+    column: usize,
 }
 
 struct Tokens<'a> {
@@ -172,12 +190,11 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn problem(&self, message: &str) -> Problem {
-        Problem {
+    fn problem(&self, message: &str) -> Broken {
+        Broken {
             file: self.file.clone(),
             line: self.at.line,
             column: self.at.column,
-            path: String::new(),
             message: message.into(),
         }
     }
@@ -227,7 +244,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// The next token. A closing brace is left in place, so that its block's opener takes it.
-    fn next(&mut self) -> Result<Token, Problem> {
+    fn next(&mut self) -> Result<Token, Broken> {
         self.word_at = self.at;
         match self.rest.chars().next() {
             None => Ok(Token::End),
@@ -245,7 +262,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn quoted(&mut self, quote: char) -> Result<Token, Problem> {
+    fn quoted(&mut self, quote: char) -> Result<Token, Broken> {
         let open = self.problem("the quote is not closed");
         self.bump();
         let mut word = String::new();
@@ -299,7 +316,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Skips to the brace that closes a Lua block; strings and comments of Lua may hold braces.
-    fn skip_lua(&mut self) -> Result<(), Problem> {
+    fn skip_lua(&mut self) -> Result<(), Broken> {
         let open = self.problem("the Lua block is not closed; } is missing");
         let mut depth = 1;
         while let Some(c) = self.bump() {
@@ -342,8 +359,17 @@ mod tests {
         directives.iter().map(one).collect()
     }
 
-    fn none(_: &Path) -> Result<Vec<(String, String)>, String> {
-        Err("gone".into())
+    /// Every file has this text; without one none can be read.
+    struct Same(Option<&'static str>);
+
+    impl Files for Same {
+        fn matching(&self, pattern: &Path) -> Vec<PathBuf> {
+            vec![pattern.to_owned()]
+        }
+
+        fn text(&self, _: &Path, _: usize) -> Result<String, String> {
+            self.0.map(str::to_owned).ok_or_else(|| "is gone".to_owned())
+        }
     }
 
     #[test]
@@ -361,10 +387,10 @@ mod tests {
                 "<content_by_lua_block>{}",
             ),
             ("a#b c;", "<a#b><c>;"),
-            ("include x;", "<include><x><gone>;"),
+            ("include x;", "<include><x><x is gone>;"),
             ("", ""),
         ] {
-            let found = parse(text, "nginx.conf", &none).unwrap_or_else(|problem| panic!("{text}: {problem}"));
+            let found = parse(text, "nginx.conf", &Same(None)).unwrap_or_else(|problem| panic!("{text}: {problem}"));
             assert_eq!(tree(&found), expected, "{text}");
         }
     }
@@ -379,17 +405,17 @@ mod tests {
             (";", "unexpected ;"),
             ("{", "unexpected {"),
         ] {
-            let problem = parse(text, "n.conf", &none).unwrap_err().to_string();
+            let problem = parse(text, "n.conf", &Same(None)).unwrap_err().to_string();
             assert!(problem.contains(expected), "{text}: {problem}");
         }
         let deep = "a {".repeat(5000);
         assert!(
-            parse(&deep, "n.conf", &none)
+            parse(&deep, "n.conf", &Same(None))
                 .unwrap_err()
                 .to_string()
                 .contains("too deep")
         );
-        let itself = |_: &Path| Ok(vec![("n.conf".to_owned(), "include n.conf;".to_owned())]);
+        let itself = Same(Some("include n.conf;"));
         assert!(
             parse("include n.conf;", "n.conf", &itself)
                 .unwrap_err()

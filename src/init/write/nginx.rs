@@ -1,18 +1,39 @@
-//! One entry of `upstreams` per group of servers, site, and way its paths are mapped.
+//! From nginx: one entry of `upstreams` per group of servers, site, and way its paths are mapped.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use super::{Found, GATEWAY, Location, Pass, Site, comment, plain_or_quoted};
+use super::gateway::Gateway;
+use super::{Entry, File, comment, free_name, plain_or_quoted};
+use crate::gateway_config::nginx::{Found, Listen, Location, Pass, Site};
 
-/// An entry as text.
-pub struct Entry {
-    pub name: String,
-    pub yaml: String,
+const GATEWAY: &str = "nginx";
+/// Names of one site with routes of their own.
+const MAX_NAMES: usize = 8;
+
+/// What is written of an nginx configuration.
+pub(in crate::init) fn file(found: &Found) -> File {
+    let (entries, mut notes) = entries(found);
+    notes.splice(0..0, found.notes.iter().cloned());
+    File {
+        about: "# badgateway is taken to run on the host of nginx; elsewhere, put its address in place of 127.0.0.1.\n",
+        gateway: Some(Gateway {
+            kind: GATEWAY,
+            said: found.said(),
+            always_routed: false,
+            usual_log: (
+                "/var/log/nginx/access.log",
+                "the usual place; the file names no log that can be followed",
+            ),
+        }),
+        entries,
+        notes,
+        nothing: "no server that nginx passes requests to by HTTP was found",
+    }
 }
 
 /// Where a `proxy_pass` leads.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Backend<'a> {
     scheme: &'a str,
     /// A group's name, `host:port`, or `unix:/path`.
@@ -28,11 +49,13 @@ struct Together<'a> {
 }
 
 /// Every entry, and a note for what makes none.
-pub fn entries(found: &Found) -> (Vec<Entry>, Vec<String>) {
+fn entries(found: &Found) -> (Vec<Entry>, Vec<String>) {
     let (groups, mut notes) = together(found);
-    let mut names = HashSet::from(["other".to_owned()]);
-    let mut entries: Vec<Entry> = groups.iter().map(|group| entry(group, found, &mut names)).collect();
-    let mut seen: Vec<usize> = groups
+    let mut names = HashMap::new();
+    let sites = Sites::of(found);
+    let mut entry = |group| entry(group, found, &sites, &mut names);
+    let mut entries: Vec<Entry> = groups.iter().map(&mut entry).collect();
+    let mut seen: HashSet<usize> = groups
         .iter()
         .filter(|group| asked_via(group))
         .map(|group| group.passes[0].site.number)
@@ -45,12 +68,72 @@ pub fn entries(found: &Found) -> (Vec<Entry>, Vec<String>) {
             pass.to,
             shown(&pass.location)
         ));
-        if !seen.contains(&pass.site.number) {
-            seen.push(pass.site.number);
+        if seen.insert(pass.site.number) {
             entries.extend(through_nginx_only(pass, &mut names));
         }
     }
     (entries, notes)
+}
+
+/// What routes must know of all sites.
+struct Sites {
+    /// Those with locations that only nginx can match: there a path says too little.
+    unclear: HashSet<usize>,
+    /// There is no other, so that the host need not be known.
+    is_one: bool,
+}
+
+impl Sites {
+    fn of(found: &Found) -> Sites {
+        let numbers: HashSet<usize> = found.passes.iter().map(|pass| pass.site.number).collect();
+        let unclear = found
+            .passes
+            .iter()
+            .filter(|pass| matches!(pass.location, Location::Other(_)));
+        Sites {
+            unclear: unclear.map(|pass| pass.site.number).collect(),
+            is_one: numbers.len() == 1,
+        }
+    }
+}
+
+/// Which logged requests belong to an entry.
+fn routes(group: &Together<'_>, sites: &Sites, name: &str) -> Vec<String> {
+    let site = &group.passes[0].site;
+    if sites.unclear.contains(&site.number) {
+        return Vec::new();
+    }
+    let hosts: Vec<String> = match sites.is_one {
+        true => vec![String::new()],
+        false => site
+            .names
+            .iter()
+            .take(MAX_NAMES)
+            .map(|name| format!("host: {}, ", plain_or_quoted(name)))
+            .collect(),
+    };
+    let paths = paths(group);
+    let route = |host: &String, path: &&str| {
+        format!(
+            "{{ {host}path_prefix: {}, upstream: {} }}",
+            plain_or_quoted(path),
+            plain_or_quoted(name)
+        )
+    };
+    hosts
+        .iter()
+        .flat_map(|host| paths.iter().map(move |path| route(host, path)))
+        .collect()
+}
+
+/// The paths of its locations, each once.
+fn paths<'a>(group: &Together<'a>) -> Vec<&'a str> {
+    let mut known = HashSet::new();
+    let paths = group.passes.iter().filter_map(|pass| match &pass.location {
+        Location::Path(path) => Some(path.as_str()),
+        Location::Other(_) => None,
+    });
+    paths.filter(|path| known.insert(*path)).collect()
 }
 
 fn asked_via(group: &Together<'_>) -> bool {
@@ -69,6 +152,7 @@ fn shown(location: &Location) -> &str {
 /// Passes grouped, in the order of the file; what holds variables cannot be.
 fn together(found: &Found) -> (Vec<Together<'_>>, Vec<String>) {
     let mut groups: Vec<Together<'_>> = Vec::new();
+    let mut known: HashMap<(Backend<'_>, usize), usize> = HashMap::new();
     let mut notes = Vec::new();
     for pass in found.passes.iter().filter(|pass| pass.directive == "proxy_pass") {
         let Some((backend, uri)) = backend(&pass.to) else {
@@ -80,21 +164,19 @@ fn together(found: &Found) -> (Vec<Together<'_>>, Vec<String>) {
             ));
             continue;
         };
-        let same = |group: &&mut Together<'_>| {
-            group.backend == backend
-                && group.uri.is_none()
-                && uri.is_none()
-                && group.passes[0].site.number == pass.site.number
-                && group.passes[0].place.rsplit_once(':').map(|(file, _)| file)
-                    == pass.place.rsplit_once(':').map(|(file, _)| file)
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.passes.push(pass),
-            None => groups.push(Together {
-                backend,
-                uri,
-                passes: vec![pass],
-            }),
+        let key = (backend, pass.site.number);
+        match known.get(&key).filter(|_| uri.is_none()) {
+            Some(group) => groups[*group].passes.push(pass),
+            None => {
+                if uri.is_none() {
+                    known.insert(key, groups.len());
+                }
+                groups.push(Together {
+                    backend,
+                    uri,
+                    passes: vec![pass],
+                });
+            }
         }
     }
     (groups, notes)
@@ -119,7 +201,7 @@ fn backend(to: &str) -> Option<(Backend<'_>, Option<&str>)> {
     Some((Backend { scheme, authority }, uri.filter(|uri| !uri.is_empty())))
 }
 
-fn entry(group: &Together<'_>, found: &Found, names: &mut HashSet<String>) -> Entry {
+fn entry(group: &Together<'_>, found: &Found, sites: &Sites, names: &mut HashMap<String, usize>) -> Entry {
     let first = group.passes[0];
     let name = free_name(group.backend.authority, names);
     let mut yaml = String::new();
@@ -133,14 +215,7 @@ fn entry(group: &Together<'_>, found: &Found, names: &mut HashSet<String>) -> En
         );
     }
     let _ = writeln!(yaml, "  - name: {}", plain_or_quoted(&name));
-    let paths: Vec<&str> = group
-        .passes
-        .iter()
-        .filter_map(|pass| match &pass.location {
-            Location::Path(path) => Some(path.as_str()),
-            Location::Other(_) => None,
-        })
-        .collect();
+    let paths = paths(group);
     let (inner, outer) = match (group.uri, paths.first()) {
         (Some(uri), Some(path)) => (uri, *path),
         (Some(uri), None) => (uri, "/"),
@@ -155,18 +230,13 @@ fn entry(group: &Together<'_>, found: &Found, names: &mut HashSet<String>) -> En
     match (group.uri, &paths[..]) {
         (None, []) | (None, ["/"]) | (Some(_), _) => {}
         (None, paths) => {
-            let mut unique: Vec<&str> = Vec::new();
-            paths.iter().for_each(|path| {
-                if !unique.contains(path) {
-                    unique.push(path);
-                }
-            });
-            let list: Vec<String> = unique.iter().map(|path| plain_or_quoted(path)).collect();
+            let list: Vec<String> = paths.iter().map(|path| plain_or_quoted(path)).collect();
             let _ = writeln!(yaml, "    paths: [{}]", list.join(", "));
         }
     }
     yaml.push_str("    # labels: { team: … }\n");
-    Entry { name, yaml }
+    let routes = routes(group, sites, &name);
+    Entry { name, yaml, routes }
 }
 
 /// The servers, each with the `Host` and certificate name nginx would use.
@@ -257,7 +327,7 @@ fn settings(pass: &Pass, scheme: &str, authority: &str) -> String {
 }
 
 fn via(site: &Site, path: &str, yaml: &mut String) {
-    let usable = |listen: &&super::super::found::Listen| !listen.proxy_protocol;
+    let usable = |listen: &&Listen| !listen.proxy_protocol;
     let tls = site.listens.iter().filter(usable).find(|listen| listen.tls);
     let Some(listen) = tls.or_else(|| site.listens.iter().find(usable)) else {
         yaml.push_str("    # via: every listen of this server wants the PROXY protocol first\n");
@@ -279,7 +349,7 @@ fn via(site: &Site, path: &str, yaml: &mut String) {
 }
 
 /// A site whose backends do not speak HTTP: users' view alone.
-fn through_nginx_only(pass: &Pass, names: &mut HashSet<String>) -> Option<Entry> {
+fn through_nginx_only(pass: &Pass, names: &mut HashMap<String, usize>) -> Option<Entry> {
     let wanted = pass.site.names.first().map_or("site", String::as_str);
     let mut yaml = String::new();
     via(&pass.site, "/", &mut yaml);
@@ -297,28 +367,6 @@ fn through_nginx_only(pass: &Pass, names: &mut HashSet<String>) -> Option<Entry>
     Some(Entry {
         name,
         yaml: head + &yaml,
+        routes: Vec::new(),
     })
-}
-
-fn free_name(wanted: &str, names: &mut HashSet<String>) -> String {
-    let wanted = wanted.rsplit('/').next().unwrap_or(wanted);
-    let clean = |c: char| {
-        if c.is_ascii_alphanumeric() || "_.-".contains(c) {
-            c
-        } else {
-            '-'
-        }
-    };
-    let base: String = wanted.chars().map(clean).take(100).collect();
-    let base = match base.trim_matches(['-', '.']) {
-        "" => "upstream",
-        base => base,
-    };
-    let candidates = std::iter::once(base.to_owned()).chain((2..).map(|number| format!("{base}-{number}")));
-    for candidate in candidates {
-        if names.insert(candidate.clone()) {
-            return candidate;
-        }
-    }
-    base.to_owned()
 }
