@@ -276,7 +276,7 @@ impl<'a> Pair<'a> {
                 _ => recording.missed(),
             }
         }
-        if held && number % 3 == 0 {
+        if held && number.is_multiple_of(3) {
             self.hold(Signal::STOP);
         }
     }
