@@ -1,8 +1,9 @@
 //! No text of a gateway, however broken, does harm; what text is whose is told by its content.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::time::Instant;
 
 use super::*;
 
