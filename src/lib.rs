@@ -5,6 +5,8 @@
 //! ```text
 //! configuration -> upstreams, hops -> schedule -> round -> probe -> Observation -> classify -> Finding
 //!                                                                                                 |
+//! gateway logs -> tail -> gateway/<kind> -> Exchange, Complaint -> traffic -> metrics, diagnosis   |
+//!                                                                                                 |
 //!                              metrics <- confirmed states <- confirmation <----------------------+-> history
 //!                                 |              |                                                      |
 //!                                 |<- verdict <- diagnosis                                              |
@@ -19,7 +21,9 @@
 //! A test reads the sources and holds them to it.
 //!
 //! `tail` reads the logs of gateways, from files, syslog and shippers, and hands out lines; it knows nothing of what they
-//! say. What is to come has its place: the parsers of gateway logs under `gateway`, paging in `alertmanager`.
+//! say. `gateway/<kind>` takes them apart, `traffic` brings the lines of one request together and counts it once;
+//! `gateway_logs` does so for logs that are followed, `offline` for whole ones. What is to come has its place: paging in
+//! `alertmanager`.
 
 // Words.
 pub mod cause;
