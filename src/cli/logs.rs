@@ -36,6 +36,10 @@ fn analysed(args: &LogsArgs) -> Result<String, String> {
             false => access.push(log),
         }
     }
+    // A pattern of the shell names the newest first: `access.log`, `access.log.1`, ….
+    for logs in [&mut access, &mut errors] {
+        logs.sort_by_cached_key(|log| log.begins(kind, args.format.as_deref()));
+    }
     let progress = Progress::new(access.iter().chain(&errors).map(Opened::size).sum());
     let inputs = Inputs {
         kind,

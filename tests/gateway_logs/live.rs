@@ -263,7 +263,10 @@ fn followed_through_rotation(site: &'static Site, start: impl Fn(&Path, &Backend
         let old = ["1", "copied"].map(|suffix| beside(file, suffix));
         old.into_iter().filter(|old| old.exists()).chain([(*file).clone()])
     });
-    as_a_whole(site, &counts(site, &backends, rounds), &whole.collect::<Vec<_>>());
+    let mut whole: Vec<_> = whole.collect();
+    // As a pattern of the shell names them: the newest is first.
+    whole.sort();
+    as_a_whole(site, &counts(site, &backends, rounds), &whole);
 }
 
 /// `badgateway logs` guesses the kind of these files and counts the same.

@@ -98,6 +98,19 @@ impl Opened {
         errors > requests
     }
 
+    /// When the first line was written that says it, milliseconds.
+    pub(super) fn begins(&self, kind: &'static Kind, format: Option<&str>) -> Option<i64> {
+        let mut parser = Parser::new(kind, format).ok()?;
+        self.first_lines().find_map(|line| {
+            let time = match parser.read(line)? {
+                Line::Exchange(exchange) => exchange.time,
+                Line::Complaint(complaint) => complaint.time,
+                Line::Other => None,
+            };
+            time.map(|time| time.millis)
+        })
+    }
+
     pub(super) fn into_input(self, progress: &Progress) -> Input {
         let bar = progress.bar.clone();
         // Packed logs are measured by what comes out of them: about ten times their size.
