@@ -119,8 +119,9 @@ pub const LOGS: Logs = Logs {
     silent: "httplog alone: whether a connect or a handshake failed. In every format: closed, reset and half a head look the same (SH), as do a malformed head and one that is too large (PH). A request that met a closing keep-alive connection is closed without an answer and without a line.",
 };
 
-/// The format that makes HAProxy say the most.
-const RECOMMENDED: &str = "${HAPROXY_HTTP_LOG_FMT} srv=%si:%sp up=%U bc_err=%[bc_err] bc_err_str=%{+Q}[bc_err_str] ssl_bc_err=%[ssl_bc_err] ssl_bc_err_str=%{+Q}[ssl_bc_err_str] id=%ID";
+/// The format that makes HAProxy say the most: `option httplog` and more. Written out, because `HAPROXY_HTTP_LOG_FMT` is
+/// empty in 2.6.
+const RECOMMENDED: &str = r#"%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r srv=%si:%sp up=%U bc_err=%[bc_err] bc_err_str=%{+Q}[bc_err_str] ssl_bc_err=%[ssl_bc_err] ssl_bc_err_str=%{+Q}[ssl_bc_err_str] id=%ID"#;
 
 /// `option httplog clf`.
 const CLF: &str = r#"%{+Q}o %{-Q}ci - - [%trg] %r %ST %B "" "" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl"#;
