@@ -138,7 +138,7 @@ fn causes(report: &Report, style: Style, out: &mut String) {
         let _ = writeln!(
             out,
             "             {}",
-            style.faint(&format!("look at {}", cause.look_at()))
+            style.faint(&format!("look at: {}", cause.look_at()))
         );
     }
 }
