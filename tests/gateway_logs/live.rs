@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use super::*;
 use crate::support::gateways::{self, Backends, Gateway};
 use crate::support::programs;
-use crate::support::stack::{address, wait_until};
+use crate::support::stack::address;
 
 /// A path of the site: how often it is asked in a round, what the client gets, and what the logs say of it.
 struct Asked {
@@ -38,6 +38,8 @@ struct Site {
     paths: [Asked; 5],
     /// What the log calls a backend where that is not its address.
     backend: fn(&str, SocketAddr) -> String,
+    /// So many ask at a time. Where error lines state no request, those of one moment cannot be told apart for certain.
+    users: usize,
     /// The logs that it reopens at the signal USR1.
     reopens: &'static [&'static str],
 }
@@ -45,8 +47,6 @@ struct Site {
 fn by_address(_: &str, backend: SocketAddr) -> String {
     backend.to_string()
 }
-
-const THREADS: usize = 3;
 
 /// Users who ask every path of the site, again and again; each says when it has finished a round.
 struct Users {
@@ -67,7 +67,7 @@ impl Users {
             })
         };
         Users {
-            threads: (0..THREADS).map(user).collect(),
+            threads: (0..site.users).map(user).collect(),
             rounds: finished,
         }
     }
@@ -222,9 +222,9 @@ fn followed_through_rotation(site: &'static Site, start: impl Fn(&Path, &Backend
     );
 
     // Renamed and reopened while users ask.
-    let mut rounds = 4 * THREADS;
+    let mut rounds = 4 * site.users;
     let users = Users::start(site, gateway.listen, 4);
-    for _ in 0..THREADS {
+    for _ in 0..site.users {
         users.a_round();
     }
     for (name, file) in &logs {
@@ -244,7 +244,7 @@ fn followed_through_rotation(site: &'static Site, start: impl Fn(&Path, &Backend
         empty(file);
     }
     Users::start(site, gateway.listen, 2).end();
-    rounds += 2 * THREADS;
+    rounds += 2 * site.users;
     let metrics = wait_for(&daemon, &counts(site, &backends, rounds));
     assert_eq!(
         unparsed(&metrics),
@@ -316,6 +316,7 @@ fn nginx() {
             path("cut", 2, 200, Some("response_truncated")),
         ],
         backend: by_address,
+        users: 3,
         reopens: &["access", "error"],
     };
     if programs::have(&["nginx"]) {
@@ -325,11 +326,15 @@ fn nginx() {
     }
 }
 
+/// `combined`, and how long a request took: without that, its line says only when it began, and an error line only when
+/// it failed.
+const APACHE_FORMAT: &str = r#"%h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i" us=%D"#;
+
 #[test]
 fn apache() {
     static SITE: Site = Site {
         kind: "apache",
-        format: None,
+        format: Some(APACHE_FORMAT),
         paths: [
             path("good", 9, 200, None),
             path("refused", 3, 503, Some("connect_refused")),
@@ -342,10 +347,13 @@ fn apache() {
             "cut" => "unknown".to_owned(),
             _ => backend.to_string(),
         },
+        users: 1,
         reopens: &["access", "error"],
     };
     if programs::have(&["apache2"]) {
-        followed_through_rotation(&SITE, gateways::apache);
+        followed_through_rotation(&SITE, |folder, backends| {
+            gateways::apache(folder, backends, APACHE_FORMAT)
+        });
     }
 }
 
@@ -367,6 +375,7 @@ fn caddy() {
             "cut" | "closed" | "timeout" => "unknown".to_owned(),
             _ => backend.to_string(),
         },
+        users: 3,
         reopens: &[],
     };
     if programs::have(&["caddy"]) {
@@ -388,6 +397,7 @@ fn traefik() {
             path("cut", 2, 200, Some("response_truncated")),
         ],
         backend: by_address,
+        users: 1,
         reopens: &["access"],
     };
     if programs::have(&["traefik"]) {
@@ -411,6 +421,7 @@ fn envoy() {
             path("cut", 2, 200, Some("response_failed")),
         ],
         backend: by_address,
+        users: 3,
         reopens: &["access"],
     };
     if programs::have(&["envoy"]) {
@@ -434,17 +445,19 @@ static HAPROXY: Site = Site {
         path("cut", 2, 200, Some("response_truncated")),
     ],
     backend: by_address,
+    users: 3,
     reopens: &[],
 };
 
-/// HAProxy writes no file: it sends every line to the daemon, whichever way.
+/// HAProxy writes no file: it sends every line, to the daemon in one way or the other, and to a file of ours.
 fn followed_by_syslog(scratch: &Path, inner: &Path, sent_to: &str, listen: &str) {
     let backends = Backends::start();
     let syslog = json!({ "listen": listen, "format": HAPROXY_FORMAT });
     let daemon = follow(scratch, &json!({ "kind": "haproxy", "syslog": syslog }));
-    let edge = gateways::haproxy(inner, &backends, sent_to, HAPROXY_FORMAT);
+    let (collector, lines) = collector();
+    let edge = gateways::haproxy(inner, &backends, &[sent_to, &collector.to_string()], HAPROXY_FORMAT);
     Users::start(&HAPROXY, edge.listen, 4).end();
-    let counts = counts(&HAPROXY, &backends, 4 * THREADS);
+    let counts = counts(&HAPROXY, &backends, 4 * HAPROXY.users);
     let metrics = wait_for(&daemon, &counts);
     assert_eq!(
         unparsed(&metrics),
@@ -452,14 +465,31 @@ fn followed_by_syslog(scratch: &Path, inner: &Path, sent_to: &str, listen: &str)
         "{}",
         daemon.process().output("not understood", 3)
     );
-    // What it writes to its own output comes through a pipe, a moment later than what it sends.
-    let own_copy = wait_until("HAProxy's own copy of every line", || {
-        let lines = edge.process().output("bc_err_str", usize::MAX);
-        (lines.lines().count() as f64 >= counts.requests).then_some(lines)
-    });
     let file = scratch.join("haproxy.log");
-    fs::write(&file, own_copy + "\n").expect("written");
+    let written: String = lines.iter().take(counts.requests as usize).collect();
+    fs::write(&file, written).expect("written");
     as_a_whole(&HAPROXY, &counts, &[file]);
+}
+
+/// Writes messages down as a syslog server does: without their priority, one per line.
+fn collector() -> (SocketAddr, Receiver<String>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let listen = socket.local_addr().expect("bound");
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let message = String::from_utf8_lossy(&buffer[..length]);
+            let line = message.split_once('>').map_or(&*message, |(_, line)| line);
+            if !line.contains("bc_err_str") {
+                continue;
+            }
+            if sender.send(format!("{}\n", line.trim_end())).is_err() {
+                return;
+            }
+        }
+    });
+    (listen, lines)
 }
 
 #[test]

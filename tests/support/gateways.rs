@@ -136,8 +136,8 @@ pub fn nginx_site(folder: &Path, backends: &Backends, format: &str) -> Gateway {
     nginx(folder, &http)
 }
 
-/// HAProxy with the site, sending its log to `syslog` and writing it to its output.
-pub fn haproxy(folder: &Path, backends: &Backends, syslog: &str, format: &str) -> Gateway {
+/// HAProxy with the site, sending its log to all of `syslog`.
+pub fn haproxy(folder: &Path, backends: &Backends, syslog: &[&str], format: &str) -> Gateway {
     let listen = address(1);
     let sites = backends.by_path();
     let rules: String = sites
@@ -149,8 +149,7 @@ pub fn haproxy(folder: &Path, backends: &Backends, syslog: &str, format: &str) -
     let format = format.replace('"', "\\\"");
     let config = format!(
         "global
-         log {syslog} local0
-         log stdout format raw local0
+         {}
          defaults
          mode http
          log global
@@ -162,7 +161,8 @@ pub fn haproxy(folder: &Path, backends: &Backends, syslog: &str, format: &str) -
          timeout server 1s
          frontend edge
          bind {listen}
-         {rules}{servers}"
+         {rules}{servers}",
+        syslog.iter().map(|to| format!("log {to} local0\n")).collect::<String>()
     );
     let file = folder.join("haproxy.cfg");
     std::fs::write(&file, config).expect("written");
@@ -171,8 +171,8 @@ pub fn haproxy(folder: &Path, backends: &Backends, syslog: &str, format: &str) -
     Gateway::accepting(folder, listen, Process::start(&program, &arguments))
 }
 
-/// Debian's httpd with the site, in Debian's `combined`, its error log in the default format.
-pub fn apache(folder: &Path, backends: &Backends) -> Gateway {
+/// Debian's httpd with the site, its access log in this format, its error log in the default one.
+pub fn apache(folder: &Path, backends: &Backends, format: &str) -> Gateway {
     let listen = address(1);
     let name = folder.display();
     let modules = ["mpm_event", "authz_core", "unixd", "log_config", "proxy", "proxy_http"]
@@ -181,6 +181,7 @@ pub fn apache(folder: &Path, backends: &Backends) -> Gateway {
             module => format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n"),
         })
         .concat();
+    let format = format.replace('"', "\\\"");
     let sites = backends
         .by_path()
         .map(|(path, backend)| format!("ProxyPass /{path} http://{backend}/ retry=0 disablereuse=On\n"))
@@ -201,8 +202,8 @@ pub fn apache(folder: &Path, backends: &Backends) -> Gateway {
          ThreadsPerChild 25
          MaxRequestWorkers 25
          ProxyTimeout 1
-         LogFormat \"%h %l %u %t \\\"%r\\\" %>s %O \\\"%{{Referer}}i\\\" \\\"%{{User-Agent}}i\\\"\" combined
-         CustomLog {name}/access.log combined
+         LogFormat \"{format}\" ours
+         CustomLog {name}/access.log ours
          ErrorLog {name}/error.log
          LogLevel warn
          {sites}"
