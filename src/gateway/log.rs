@@ -2,7 +2,7 @@
 //!
 //! A kind states its [`Logs`]: the formats it writes, what its variables mean, and how fields become an
 //! [`Exchange`]. [`Parser`] is one log of one gateway under way. Text from clients can never become another
-//! field: see [`pattern`].
+//! field: `pattern.rs` says how.
 
 mod columns;
 mod fields;
