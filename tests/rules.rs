@@ -207,7 +207,8 @@ fn what_they_say_when_they_fire_is_whole() {
     }
     for alert in alerts() {
         let page = format!("runbook_url=\"https://badgateway.example.com/runbooks/{}\"", alert.name);
-        let page_of_instance = format!("runbook_url=\"http://a:10502/runbooks/{}\"", alert.name);
+        // Of several instances without a URL of their own the first that Prometheus finds, which may be any.
+        let page_of_instance = format!(":10502/runbooks/{}\"", alert.name);
         assert!(
             said.contains(&page) || said.contains(&page_of_instance),
             "{}: {said}",
