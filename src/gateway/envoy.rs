@@ -69,8 +69,8 @@ fn reset(said: Said, text: &str) -> Said {
     let failed = said.bad_gateway();
     match reason {
         "connection failure" | "remote connection failure" | "local connection failure" => {
-            match PAGE_TRANSPORT.iter().find(|(part, _)| transport.contains(part)) {
-                Some((_, cause)) => failed.because(*cause),
+            match by_transport(transport.as_bytes()) {
+                Some(reason) => failed.because(reason.cause).maybe(reason.candidates),
                 None => failed.maybe(NO_CONNECTION),
             }
         }
@@ -90,22 +90,8 @@ fn reset(said: Said, text: &str) -> Said {
     }
 }
 
-/// Transport failure reasons, the surest first (issues 15584, 17484, 22368 of envoyproxy/envoy). Since the release of
-/// 2026 that detects resets in the TLS socket a connection failure without one does not exclude certificates (issue
-/// 45011).
-const PAGE_TRANSPORT: &[(&str, Cause)] = &[
-    ("delayed connect error: 111", Cause::ConnectRefused),
-    ("delayed connect error: Connection refused", Cause::ConnectRefused),
-    ("delayed connect error: 110", Cause::ConnectTimeout),
-    ("delayed connect error: Connection timed out", Cause::ConnectTimeout),
-    ("delayed connect error:", Cause::ConnectFailed),
-    ("immediate connect error:", Cause::ConnectFailed),
-    ("WRONG_VERSION_NUMBER", Cause::TlsNotTls),
-    ("certificate has expired", Cause::TlsCertificateExpired),
-    ("TLS_error:", Cause::TlsFailed),
-    ("TLS error:", Cause::TlsFailed),
-];
-
+/// Since the release of 2026 that detects resets in the TLS socket a connection failure without a transport failure
+/// reason does not exclude certificates (issue 45011 of envoyproxy/envoy).
 const NO_CONNECTION: &[Cause] = &[Cause::ConnectFailed, Cause::TlsFailed];
 
 /// What its logs look like and mean. Istio writes the same.

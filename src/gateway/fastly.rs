@@ -49,45 +49,17 @@ fn of_reason(answer: &Answer<'_>) -> Said {
         .split_once(' ')
         .map_or("", |(_, reason)| reason)
         .to_ascii_lowercase();
-    let known = PAGE_REASONS.iter().find(|(text, _)| reason.starts_with(text));
-    match known.map(|(_, cause)| *cause) {
-        None => said,
+    let Some((_, known)) = REASONS.iter().find(|(text, _)| reason.starts_with(text)) else {
+        return said;
+    };
+    match known.cause {
         // Its own doing, not a failure to get an answer: the number stands for itself.
-        Some(cause @ (Cause::UpstreamOverloaded | Cause::GatewayConfig)) => said.because(cause),
-        Some(Cause::ResponseFailed) => said.bad_gateway().because(Cause::ResponseFailed).maybe(NO_ANSWER),
-        // Reset while connecting or after it: two phases.
-        Some(Cause::ConnectReset) => said.bad_gateway().maybe(&[Cause::ConnectReset, Cause::ResponseReset]),
-        Some(cause) => said.bad_gateway().because(cause),
+        Cause::UpstreamOverloaded | Cause::GatewayConfig => said.because(known.cause),
+        // Several phases are possible, and the page's own number says none.
+        Cause::ServiceUnavailable => said.bad_gateway().maybe(known.candidates),
+        cause => said.bad_gateway().because(cause).maybe(known.candidates),
     }
 }
-
-const NO_ANSWER: &[Cause] = &[Cause::ResponseTimeout, Cause::ResponseReset, Cause::ResponseClosed];
-
-/// In lower case; the case differs between versions.
-const PAGE_REASONS: &[(&str, Cause)] = &[
-    ("backend read error", Cause::ResponseFailed),
-    ("backend write error", Cause::ResponseReset),
-    ("first byte timeout", Cause::ResponseTimeout),
-    ("between bytes timeout", Cause::ResponseBodyTimeout),
-    ("connection timed out", Cause::ConnectTimeout),
-    ("operation now in progress", Cause::ConnectTimeout),
-    ("connection refused", Cause::ConnectRefused),
-    ("connection reset by peer", Cause::ConnectReset),
-    ("no route to host", Cause::ConnectUnreachable),
-    ("network is unreachable", Cause::ConnectUnreachable),
-    ("all backends failed or unhealthy", Cause::NoLiveUpstream),
-    ("backend is unhealthy", Cause::NoLiveUpstream),
-    ("backend.max_conn reached", Cause::UpstreamOverloaded),
-    (
-        "hostname doesn't match against certificate",
-        Cause::TlsCertificateNameMismatch,
-    ),
-    ("ssl handshake error", Cause::TlsFailed),
-    ("unable to get local issuer certificate", Cause::TlsCertificateUntrusted),
-    ("self signed certificate", Cause::TlsCertificateUntrusted),
-    ("certificate has expired", Cause::TlsCertificateExpired),
-    ("loop detected", Cause::GatewayConfig),
-];
 
 /// What its logs look like and mean.
 ///
