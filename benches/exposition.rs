@@ -255,6 +255,7 @@ fn upstream(number: usize) -> Arc<Upstream> {
         objective: None,
         spike: Spike::default(),
         evidence: EvidencePolicy::Safe,
+        version_header: None,
         fingerprint: 1,
     })
 }

@@ -8,7 +8,7 @@ use badgateway::classify::classify;
 use badgateway::fingerprint::recognise;
 use badgateway::observation::{Address, End, Head, Observation, Response, Timings, TraceId};
 use badgateway::probe::http::body::Chunked;
-use badgateway::probe::http::head;
+use badgateway::probe::http::{KeptHeaders, head};
 use badgateway::schedule::stable_hash;
 use badgateway::upstream::{Expectation, Scheme};
 use divan::{Bencher, black_box};
@@ -23,7 +23,7 @@ Content-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\n";
 
 #[divan::bench]
 fn read_head() {
-    head::parse(black_box(HEAD), false, SystemTime::UNIX_EPOCH).expect("it is valid");
+    head::parse(black_box(HEAD), false, &KeptHeaders::default(), SystemTime::UNIX_EPOCH).expect("it is valid");
 }
 
 #[divan::bench(args = [1_000, 100_000])]
@@ -49,7 +49,7 @@ fn judge(bencher: Bencher, answer: &str) {
         "error" => (500, "<html><body><p>It failed.</p>".repeat(140)),
         _ => (200, format!("<html>{}502</html>", "<p>all is well</p>".repeat(220))),
     };
-    let (head, _) = head::parse(HEAD, false, SystemTime::UNIX_EPOCH).expect("it is valid");
+    let (head, _) = head::parse(HEAD, false, &KeptHeaders::default(), SystemTime::UNIX_EPOCH).expect("it is valid");
     let seen = Observation {
         trace: TraceId(1),
         at: SystemTime::UNIX_EPOCH,

@@ -300,6 +300,13 @@ impl serde::Serialize for Cause {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Cause {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let label = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Cause::from_label(&label).ok_or_else(|| serde::de::Error::custom(format!("{label:?} is no cause")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod diagnose;
+mod incidents;
 mod init;
 mod logs;
 mod rules;
@@ -35,6 +36,7 @@ use crate::shard::Shard;
   badgateway check badgateway.yml                        every mistake in the file, with line and column
   badgateway init --from /etc/nginx/nginx.conf           write a first configuration
   badgateway logs access.log error.log                   why the requests in a gateway's logs failed
+  badgateway incidents --since 7d --markdown             what happened, for the review
   badgateway demo                                        a tour with a dozen faults, on this machine alone")]
 struct Cli {
     #[command(subcommand)]
@@ -55,6 +57,8 @@ enum Command {
     Diagnose(DiagnoseArgs),
     /// Read whole logs of a gateway: 502s over time, causes, backends; access and error log joined.
     Logs(LogsArgs),
+    /// What happened: incidents with verdicts, causes, impact and the changes beside them.
+    Incidents(IncidentsArgs),
     /// A self-contained tour: a gateway with broken origins on loopback, watched by the daemon.
     Demo(DemoArgs),
     /// Print the recording and alerting rules that belong to this very program.
@@ -234,6 +238,33 @@ struct LogsArgs {
 }
 
 #[derive(Debug, Args)]
+struct IncidentsArgs {
+    /// Those that were open in this time before now.
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    since: String,
+    /// Those of one upstream.
+    #[arg(long, value_name = "NAME")]
+    upstream: Option<String>,
+    /// The timeline a post-incident review starts from.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Machine-readable output, as /api/v1/incidents gives it.
+    #[arg(long)]
+    json: bool,
+    /// The configuration whose storage holds them.
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        env = "BADGATEWAY_CONFIG_FILE",
+        default_value = "badgateway.yml"
+    )]
+    config_file: PathBuf,
+    /// The directory of storage itself, such as a copy of another host's.
+    #[arg(long, value_name = "DIR")]
+    storage: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct DemoArgs {
     #[command(flatten)]
     web: WebFlags,
@@ -286,6 +317,7 @@ pub fn main() -> ExitCode {
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Diagnose(args)) => diagnose::run(&args),
         Some(Command::Logs(args)) => logs::run(&args),
+        Some(Command::Incidents(args)) => incidents::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Rules(args)) => rules::run(&args),
         Some(Command::Runbooks(args)) => shipped::runbooks(&args),

@@ -17,32 +17,34 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 mod discovered;
+mod shown;
 
 use crate::build_info;
 use crate::clock;
 use crate::config::operation::ConfigFile;
 use crate::config::{self, Config, Problems};
 use crate::discovery::{self, Means};
-use crate::engine::{CannotProbe, Engine, UpstreamRun};
+use crate::engine::{CannotProbe, Engine};
 use crate::gateway_config::Seen;
 use crate::gateway_logs::GatewayLogs;
 use crate::history::{Bounds, History};
+use crate::incidents::{self, Incidents};
 use crate::metrics::{Build, Metrics};
 use crate::on_request;
 use crate::probe::{Prepared, Prober};
-use crate::round::HopRun;
 use crate::self_check;
-use crate::server::{
-    self, Failing, HopState, HopStatus, ProbeEndpoint, ReloadRequest, ServerState, UpstreamStatus, WebConfig,
-};
+use crate::server::{self, ProbeEndpoint, ReloadRequest, ServerState, WebConfig};
 use crate::shard::Shard;
 
 use discovered::Discoveries;
+use shown::Shown;
 
 /// How often the gateways' own configurations are looked at: one `stat` for each of their files.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Probes under way at the end are waited for this long.
 const GRACE: Duration = Duration::from_secs(5);
+/// Incidents take at most this part of what `storage` may take; positions of logs need far less than the rest.
+const INCIDENTS_SHARE: u64 = 2;
 /// Reloads asked for while one is running.
 const RELOAD_QUEUE: usize = 4;
 
@@ -117,7 +119,11 @@ pub async fn run(
 ) -> Result<(), DaemonError> {
     let metrics = Metrics::new(Build::of(build_info::VERSION, build_info::REVISION));
     let history = Arc::new(Mutex::new(History::new(Bounds::default())));
-    let engine = Arc::new(Engine::new(metrics.clone(), history.clone()));
+    let incidents = Arc::new(match &config.storage {
+        Some(storage) => Incidents::open(&storage.path, storage.max_size / INCIDENTS_SHARE, clock::now()),
+        None => Incidents::default(),
+    });
+    let engine = Arc::new(Engine::new(metrics.clone(), history.clone(), incidents.clone()));
     let (lists, mut found) = mpsc::channel(discovery::QUEUED_LISTS);
     let means = Means {
         prober: Arc::new(Prober::new(0.0)),
@@ -134,6 +140,7 @@ pub async fn run(
         gateway_logs: GatewayLogs::new(metrics.clone(), engine.clone()),
         metrics: metrics.clone(),
         history,
+        incidents: incidents.clone(),
         shown: Arc::default(),
         probe_endpoint: Arc::default(),
         seen: Vec::new(),
@@ -188,6 +195,7 @@ pub async fn run(
     running.gateway_logs.stop().await;
     stop_server.cancel();
     while servers.join_next().into_future().await.is_some() {}
+    incidents.close();
     info!("stopped");
     end
 }
@@ -210,6 +218,7 @@ struct Running {
     gateway_logs: GatewayLogs,
     metrics: Metrics,
     history: Arc<Mutex<History>>,
+    incidents: Arc<Incidents>,
     shown: Arc<ArcSwap<String>>,
     probe_endpoint: Arc<ArcSwapOption<ProbeEndpoint>>,
     /// The gateways' own configurations, as they looked when they were last looked at.
@@ -275,6 +284,7 @@ impl Running {
                     Ok(()) => {
                         self.gateway_logs.apply(&merged).await;
                         self.adopted(&merged);
+                        self.mark_changes(&config);
                         self.discoveries.follow(&config);
                         self.config = config;
                         Ok(())
@@ -360,6 +370,26 @@ impl Running {
             .then(|| AbortOnDropHandle::new(tokio::spawn(self_check::run(targets, Prober::new(0.0), tell))))
     }
 
+    /// What a reload changed stands beside incidents: our own configuration, and those of gateways.
+    fn mark_changes(&self, config: &Config) {
+        if self.config.shown != config.shown {
+            self.incidents.mark(incidents::configuration_changed(clock::now()));
+        }
+        for file in &config.config_files {
+            let before = self.config.config_files.iter().find(|known| known.path == file.path);
+            if let Some(changed) = file
+                .changed
+                .filter(|_| before.is_some_and(|known| known.changed != file.changed))
+            {
+                self.incidents
+                    .mark(incidents::gateway_config_changed(&file.gateway, changed));
+            }
+        }
+        if self.config.storage != config.storage {
+            warn!("a change of storage takes a restart for incidents; they are kept where they were");
+        }
+    }
+
     /// Forgets the history of upstreams that are not probed any more.
     fn forget_others(&self, config: &Config) {
         let names: std::collections::HashSet<&str> = config.upstreams.iter().map(|upstream| &*upstream.name).collect();
@@ -367,7 +397,7 @@ impl Running {
         self.history
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .retain_upstreams(stays);
+            .retain_upstreams(stays, names.len());
     }
 
     fn server_state(
@@ -376,40 +406,20 @@ impl Running {
         reload: mpsc::Sender<ReloadRequest>,
         stopping: watch::Receiver<bool>,
     ) -> ServerState {
-        let engine = self.engine.clone();
         ServerState {
             metrics: self.metrics.clone(),
             history: self.history.clone(),
-            upstreams: Arc::new(move || engine.upstreams().iter().map(|run| status_of(run)).collect()),
+            watched: Arc::new(Shown {
+                engine: self.engine.clone(),
+                metrics: self.metrics.clone(),
+            }),
+            incidents: self.incidents.clone(),
             shown_config: self.shown.clone(),
             probe_endpoint: self.probe_endpoint.clone(),
             reload,
             stopping,
             web: web.map(Arc::new),
         }
-    }
-}
-
-fn status_of(run: &UpstreamRun) -> UpstreamStatus {
-    let status = |hop: &Arc<HopRun>| HopStatus {
-        hop: hop.hop.name.clone(),
-        user_view: hop.hop.user_view,
-        state: match hop.failing() {
-            Some(failing) => HopState::Failing(Failing {
-                cause: failing.cause,
-                wholly: failing.wholly,
-                since: failing.since,
-                evidence: Some(failing.evidence),
-            }),
-            None if hop.has_completed_a_round() => HopState::Healthy,
-            None => HopState::Pending,
-        },
-        addresses: hop.addresses(),
-    };
-    UpstreamStatus {
-        upstream: run.upstream.name.clone(),
-        diagnosis: run.standing.diagnosis(),
-        hops: run.hops.iter().map(status).collect(),
     }
 }
 

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-pub use facts::{FailingAddress, HopFacts, LogEvidence, UpstreamFacts};
+pub use facts::{FailingAddress, HopFacts, LogEvidence, Ranked, UpstreamFacts};
 pub use rounds::Rounds;
 
 use crate::cause::{Cause, Phase};

@@ -15,13 +15,15 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::config::Config;
 use crate::history::History;
+use crate::incidents::Incidents;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
+use crate::probe::http::KeptHeaders;
 use crate::probe::{Prepared, Prober};
 use crate::round::{Forward, HopRun, Shared};
 use crate::schedule::{Key, Schedule, stable_hash};
 use crate::standing::{OwnNetwork, Standing};
-use crate::upstream::Upstream;
+use crate::upstream::{EvidencePolicy, Upstream};
 
 /// With nothing to do the scheduler sleeps this long at a time.
 const IDLE: Duration = Duration::from_secs(60);
@@ -64,6 +66,7 @@ pub struct Engine {
     metrics: Metrics,
     forward: Arc<Forward>,
     own_network: OwnNetwork,
+    incidents: Arc<Incidents>,
     upstreams: ArcSwap<Vec<Arc<UpstreamRun>>>,
     table: Mutex<Table>,
     changed: Notify,
@@ -81,7 +84,7 @@ struct Table {
 
 impl Engine {
     /// An engine without upstreams.
-    pub fn new(metrics: Metrics, history: Arc<Mutex<History>>) -> Self {
+    pub fn new(metrics: Metrics, history: Arc<Mutex<History>>, incidents: Arc<Incidents>) -> Self {
         let forward = Arc::new(Forward::default());
         let since_epoch = clock::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let table = Table {
@@ -101,6 +104,7 @@ impl Engine {
             metrics,
             forward,
             own_network: OwnNetwork::default(),
+            incidents,
             upstreams: ArcSwap::default(),
             table: Mutex::new(table),
             changed: Notify::new(),
@@ -141,13 +145,18 @@ impl Engine {
                         .next()
                         .expect("one was prepared for each upstream that does not stay");
                     let run = self.begin(&mut table, upstream, targets);
-                    if let Some(old) = known.get(&*upstream.name) {
-                        run.standing.follow(&old.standing, same_origin(&old.upstream, upstream));
+                    match known.get(&*upstream.name) {
+                        Some(old) => run.standing.follow(&old.standing, same_origin(&old.upstream, upstream)),
+                        None => run.standing.resume(),
                     }
                     Arc::new(run)
                 }
             })
             .collect();
+        let names: std::collections::HashSet<&str> = after.iter().map(|run| &*run.upstream.name).collect();
+        for gone in before.iter().filter(|run| !names.contains(&*run.upstream.name)) {
+            gone.standing.removed();
+        }
         let kept: std::collections::HashSet<_> = after.iter().map(Arc::as_ptr).collect();
         for hop in before
             .iter()
@@ -177,6 +186,7 @@ impl Engine {
             table.next_key,
             metrics,
             self.own_network.clone(),
+            self.incidents.clone(),
         ));
         let hops = upstream.hops.iter().zip(targets).map(|(hop, targets)| {
             let key = table.next_key;
@@ -311,7 +321,12 @@ fn prepare<'a>(
     let prepared = upstreams
         .map(|upstream| {
             let of_hop = |hop: &Arc<crate::upstream::Hop>| {
-                let targets: Result<Vec<_>, _> = hop.targets.iter().cloned().map(Prepared::new).collect();
+                let kept = KeptHeaders {
+                    all: upstream.evidence == EvidencePolicy::Full,
+                    version: upstream.version_header.clone(),
+                };
+                let prepare = |target| Prepared::new(target).map(|prepared| prepared.keeping(kept.clone()));
+                let targets: Result<Vec<_>, _> = hop.targets.iter().cloned().map(prepare).collect();
                 targets.map_err(|error| CannotProbe {
                     upstream: upstream.name.clone(),
                     hop: hop.name.clone(),

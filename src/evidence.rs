@@ -1,6 +1,11 @@
-//! The facts behind a finding in one line of plain words, for logs, pages and the command line. Pure.
+//! The facts behind a finding: in one line of plain words here, for logs, pages and the command line; whole, as they are
+//! kept, in [`Evidence`]. Pure.
 //!
 //! Only what says something of the hop: no query, no cookie, no body beyond its first printable bytes.
+
+mod kept;
+
+pub use kept::{Certificate, Dns, Evidence, Page, Phases, Tls};
 
 use crate::finding::{Finding, Recognised, Seen, Told};
 use crate::observation::{

@@ -187,6 +187,11 @@ impl GatewayLogs {
                             run.standing.hear_log(counting.gateway(), evidence);
                         }
                     }
+                    for (upstream, total, failed) in counting.requests() {
+                        if let Some(run) = upstreams.iter().find(|run| run.upstream.name == upstream) {
+                            run.standing.hear_requests(total, failed);
+                        }
+                    }
                 }
             }
         }))

@@ -4,13 +4,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::finding::{Finding, Outcome, Purpose};
-use crate::observation::{Address, Timings, TraceId};
-
-/// Bytes of evidence text kept of one finding; an outage of thousands of upstreams keeps thousands of them.
-pub const MAX_EVIDENCE_BYTES: usize = 400;
+use crate::evidence::{Evidence, Phases};
+use crate::finding::{Finding, Outcome, Purpose, Recognised};
+use crate::observation::{Address, End, Resolution, Timings, TlsFacts, TraceId};
+use crate::upstream::Scheme;
 
 /// What a page needs of one finding.
 #[derive(Clone, Debug)]
@@ -31,18 +30,31 @@ pub struct Record {
     pub outcome: Outcome,
     /// The status, where a head came.
     pub status: Option<u16>,
+    /// Bytes of the response head, where one came.
+    pub head_bytes: Option<u64>,
+    /// Bytes of the response body, where one came whole.
+    pub body_bytes: Option<u64>,
     /// Times of the finished phases; `None` where no request was made.
     pub timings: Option<Timings>,
-    /// What was seen, for people; at most [`MAX_EVIDENCE_BYTES`].
-    pub evidence: Option<Box<str>>,
+    /// Whether TLS was spoken.
+    pub scheme: Scheme,
+    /// What its name gave, where it has one.
+    pub resolution: Option<Arc<Resolution>>,
+    /// What the TLS handshake showed.
+    pub tls: Option<Arc<TlsFacts>>,
+    /// What the answer says of the layers it came through.
+    pub recognised: Recognised,
+    /// All that speaks for the cause; only a failure has it.
+    pub evidence: Option<Arc<Evidence>>,
     /// The attempt, as in logs and `traceparent`; `None` where no request was made.
     pub trace: Option<TraceId>,
 }
 
 impl Record {
-    /// The record of a finding; a longer evidence is cut.
-    pub fn new(finding: &Finding, evidence: Option<&str>) -> Record {
+    /// The record of a finding. `resolution` is that of its round, where its host has a name.
+    pub fn new(finding: &Finding, resolution: Option<Arc<Resolution>>, evidence: Option<Arc<Evidence>>) -> Record {
         let observation = finding.observation();
+        let head = observation.and_then(|seen| seen.head());
         Record {
             at: finding.at,
             upstream: Arc::clone(&finding.upstream.name),
@@ -51,9 +63,18 @@ impl Record {
             path: finding.path.clone(),
             purpose: finding.purpose,
             outcome: finding.outcome,
-            status: observation.and_then(|seen| seen.head()).map(|head| head.status),
+            status: head.map(|head| head.status),
+            head_bytes: head.map(|head| head.bytes),
+            body_bytes: observation.and_then(|seen| match &seen.end {
+                End::Response(response) => Some(response.body_bytes),
+                _ => None,
+            }),
             timings: observation.map(|seen| seen.timings),
-            evidence: evidence.map(cut),
+            scheme: observation.map_or(Scheme::Http, |seen| seen.scheme),
+            resolution,
+            tls: observation.and_then(|seen| seen.tls.clone()),
+            recognised: finding.recognised,
+            evidence,
             trace: observation.map(|seen| seen.trace),
         }
     }
@@ -62,18 +83,12 @@ impl Record {
     pub fn failed(&self) -> bool {
         matches!(self.outcome, Outcome::Failure(_))
     }
-}
 
-fn cut(text: &str) -> Box<str> {
-    if text.len() <= MAX_EVIDENCE_BYTES {
-        return text.into();
+    /// Times of its phases, with the resolution of its round.
+    pub fn phases(&self) -> Option<Phases> {
+        let dns = self.resolution.as_ref().map(|resolution| resolution.elapsed);
+        Some(Phases::of(self.timings.as_ref()?, self.scheme, dns))
     }
-    let room = MAX_EVIDENCE_BYTES - '…'.len_utf8();
-    let ends = text
-        .char_indices()
-        .map(|(start, character)| start + character.len_utf8());
-    let end = ends.take_while(|end| *end <= room).last().unwrap_or(0);
-    format!("{}…", &text[..end]).into()
 }
 
 /// How much is kept.
@@ -87,13 +102,16 @@ pub struct Bounds {
     pub of_upstream: usize,
 }
 
+/// Latest failures of all upstreams together; each has an equal share.
+const OF_ALL_UPSTREAMS: usize = 10_000;
+
 impl Default for Bounds {
-    /// Some 0.5 MiB for the process, and 2 KiB for an upstream that fails.
+    /// Some 0.5 MiB for the process where all is well, and about 1 KiB for each failure kept.
     fn default() -> Self {
         Bounds {
             recent: 400,
             failures: 600,
-            of_upstream: 3,
+            of_upstream: 20,
         }
     }
 }
@@ -121,8 +139,7 @@ impl History {
     /// 1. It becomes the latest of all; a failure also the latest of its upstream.
     /// 2. What falls out of the recent ones is kept among the failures if it is one.
     /// 3. What falls out there, or of its upstream, is gone from there.
-    pub fn push(&mut self, record: Record) {
-        let record = Arc::new(record);
+    pub fn push(&mut self, record: Arc<Record>) {
         if record.failed() && self.bounds.of_upstream > 0 {
             let own = self.of_upstream.entry(Arc::clone(&record.upstream)).or_default();
             push_bounded(own, Arc::clone(&record), self.bounds.of_upstream);
@@ -146,14 +163,74 @@ impl History {
             .flat_map(|own| own.iter().rev())
     }
 
-    /// Forgets the failures of upstreams that went away. What the process keeps ages on its own.
-    pub fn retain_upstreams(&mut self, mut stays: impl FnMut(&str) -> bool) {
+    /// Forgets the failures of upstreams that went away; what the process keeps ages on its own. The room for latest
+    /// failures is shared among this many upstreams: each keeps 2 to 20.
+    pub fn retain_upstreams(&mut self, mut stays: impl FnMut(&str) -> bool, upstreams: usize) {
         self.of_upstream.retain(|name, _| stays(name));
+        self.bounds.of_upstream = (OF_ALL_UPSTREAMS / upstreams.max(1)).clamp(2, 20);
+        let most = self.bounds.of_upstream;
+        for own in self.of_upstream.values_mut() {
+            own.drain(..own.len().saturating_sub(most));
+        }
+    }
+}
+
+/// Rounds of a hop that are kept: a quarter of an hour at the default interval.
+pub const TRAIL_ROUNDS: usize = 60;
+/// Places of a hop whose latest probe is kept.
+const TRAIL_PLACES: usize = 64;
+
+/// What one hop did of late: the latest probe of each address and path, and how long its rounds took.
+#[derive(Clone, Debug, Default)]
+pub struct Trail {
+    latest: Vec<Arc<Record>>,
+    rounds: VecDeque<RoundPoint>,
+}
+
+/// One round, as a point of a curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoundPoint {
+    /// The longest of its probes, seconds; `None` where no request was made.
+    pub seconds: Option<f32>,
+    /// Some first attempt failed.
+    pub failed: bool,
+}
+
+impl Trail {
+    /// Takes a round's first attempts in. Places it did not ask keep what they had; those not in `present` are gone.
+    pub fn round(&mut self, records: &[Arc<Record>], present: impl Fn(&Record) -> bool) {
+        self.latest.retain(|known| {
+            let replaced = |new: &Arc<Record>| new.address == known.address && new.path == known.path;
+            present(known) && !records.iter().any(replaced)
+        });
+        self.latest.extend(records.iter().cloned());
+        self.latest
+            .sort_by(|one, other| (&one.address, &one.path).cmp(&(&other.address, &other.path)));
+        self.latest.truncate(TRAIL_PLACES);
+        let totals = records
+            .iter()
+            .filter_map(|record| record.timings)
+            .map(|times| times.total);
+        let point = RoundPoint {
+            seconds: totals.max().as_ref().map(Duration::as_secs_f32),
+            failed: records.iter().any(|record| record.failed()),
+        };
+        push_bounded(&mut self.rounds, point, TRAIL_ROUNDS);
+    }
+
+    /// The latest probe of each address and path, in their order.
+    pub fn latest(&self) -> &[Arc<Record>] {
+        &self.latest
+    }
+
+    /// The last rounds, the oldest first.
+    pub fn rounds(&self) -> impl ExactSizeIterator<Item = RoundPoint> {
+        self.rounds.iter().copied()
     }
 }
 
 /// Adds at the end; returns what fell out at the front, which is the new one itself where nothing is kept.
-fn push_bounded(ring: &mut VecDeque<Arc<Record>>, record: Arc<Record>, bound: usize) -> Option<Arc<Record>> {
+fn push_bounded<T>(ring: &mut VecDeque<T>, record: T, bound: usize) -> Option<T> {
     if bound == 0 {
         return Some(record);
     }
@@ -183,10 +260,20 @@ mod tests {
                 Outcome::Failure(Cause::ServerError)
             },
             status: Some(status),
+            head_bytes: None,
+            body_bytes: None,
             timings: None,
+            scheme: Scheme::Http,
+            resolution: None,
+            tls: None,
+            recognised: Recognised::default(),
             evidence: None,
             trace: None,
         }
+    }
+
+    fn made(status: u16) -> Arc<Record> {
+        Arc::new(record(status))
     }
 
     fn statuses<'a>(records: impl Iterator<Item = &'a Arc<Record>>) -> Vec<u16> {
@@ -201,20 +288,20 @@ mod tests {
             of_upstream: 2,
         });
         for status in [501, 200, 502, 503, 201, 202, 203] {
-            history.push(record(status));
+            history.push(made(status));
         }
         assert_eq!(statuses(history.latest()), [203, 202, 201, 503, 502]);
         assert_eq!(statuses(history.failures_of("checkout")), [503, 502]);
-        history.push(record(204));
+        history.push(made(204));
         assert_eq!(statuses(history.latest()), [204, 203, 202, 503, 502]);
-        history.retain_upstreams(|name| name != "checkout");
+        history.retain_upstreams(|name| name != "checkout", 1);
         assert_eq!(history.failures_of("checkout").count(), 0);
     }
 
     #[test]
     fn nothing_is_allocated_for_an_upstream_that_never_failed() {
         let mut history = History::new(Bounds::default());
-        history.push(record(200));
+        history.push(made(200));
         assert!(history.of_upstream.is_empty());
     }
 
@@ -225,14 +312,32 @@ mod tests {
             failures: 0,
             of_upstream: 0,
         });
-        history.push(record(502));
+        history.push(made(502));
         assert_eq!(history.latest().count() + history.failures_of("checkout").count(), 0);
     }
 
     #[test]
-    fn evidence_is_cut_between_characters() {
-        let text = cut(&"ä".repeat(MAX_EVIDENCE_BYTES));
-        assert!(text.len() <= MAX_EVIDENCE_BYTES && text.ends_with('…'));
-        assert_eq!(&*cut("short"), "short");
+    fn a_trail_holds_the_latest_of_each_place_and_its_last_rounds() {
+        let at = |path: &str, status| {
+            Arc::new(Record {
+                path: Some(path.into()),
+                timings: Some(Timings {
+                    total: Duration::from_millis(u64::from(status)),
+                    ..Timings::default()
+                }),
+                ..record(status)
+            })
+        };
+        let mut trail = Trail::default();
+        for _ in 0..TRAIL_ROUNDS {
+            trail.round(&[at("/b", 200), at("/a", 201)], |_| true);
+        }
+        trail.round(&[at("/a", 502)], |_| true);
+        assert_eq!(statuses(trail.latest().iter()), [502, 200]);
+        let last = trail.rounds().last().unwrap();
+        assert_eq!((last.seconds, last.failed), (Some(0.502), true));
+        assert_eq!(trail.rounds().len(), TRAIL_ROUNDS);
+        trail.round(&[], |record| record.path.as_deref() == Some("/b"));
+        assert_eq!(statuses(trail.latest().iter()), [200]);
     }
 }

@@ -9,15 +9,15 @@
 //!                                                                                                 |
 //!                              metrics <- confirmed states <- confirmation <----------------------+-> history
 //!                                 |              |                                                      |
-//!                                 |<- verdict <- diagnosis                                              |
+//!                                 |<- verdict <- diagnosis -> incidents ---------------------------------+
 //!                                 |              |                                                      |
 //!                                 +--------------+---------------> server <-----------------------------+
 //! ```
 //!
 //! Who may import whom: *words* know only each other; *judgement* knows words, and neither sockets nor the clock;
-//! *edges* know words and not each other, except that the server reads metrics and history, and its own configuration
-//! file through the reader in `config`, and that discovery takes its settings and formats from the configuration and
-//! asks with the prober; *assembly* knows all.
+//! *edges* know words and not each other, except that the server reads metrics, history and incidents, and its own
+//! configuration file through the reader in `config`, and that discovery takes its settings and formats from the
+//! configuration and asks with the prober; *assembly* knows all.
 //! A test reads the sources and holds them to it.
 //!
 //! `tail` reads the logs of gateways, from files, syslog and shippers, and hands out lines; it knows nothing of what they
@@ -29,6 +29,7 @@
 pub mod cause;
 pub mod exchange;
 pub mod finding;
+pub mod moment;
 pub mod observation;
 pub mod upstream;
 pub mod verdict;
@@ -41,6 +42,7 @@ pub mod evidence;
 pub mod fingerprint;
 pub mod gateway;
 pub mod history;
+pub mod incident;
 pub mod pace;
 pub mod schedule;
 pub mod shard;
@@ -53,6 +55,7 @@ pub mod config;
 pub mod crypto;
 pub mod discovery;
 pub mod gateway_config;
+pub mod incidents;
 pub mod init;
 pub mod log;
 pub mod metrics;

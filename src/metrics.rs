@@ -33,7 +33,7 @@ use prometheus_client::registry::Registry;
 
 pub use catalogue::{FAMILIES, Family, Kind, Unit};
 pub use exposition::{Format, Sink};
-pub use gateways::{GatewayMetrics, LogSource, LoggedGateway, LoggedRequest, Reading, ReadingLog};
+pub use gateways::{GatewayMetrics, LogSource, LoggedGateway, LoggedRequest, LoggedTraffic, Reading, ReadingLog};
 pub use hop::HopMetrics;
 pub use process::{Build, InFlight};
 pub use verdicts::UpstreamMetrics;

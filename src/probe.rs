@@ -29,7 +29,7 @@ use crate::observation::{
 use crate::probe::connect::ConnectEnd;
 use crate::probe::dns::Resolver;
 use crate::probe::dns::answer::Service;
-use crate::probe::http::{Ask, ExchangeEnd, ReadLimits, http1, http2};
+use crate::probe::http::{Ask, ExchangeEnd, KeptHeaders, ReadLimits, http1, http2};
 use crate::probe::meter::Meter;
 use crate::probe::tls::{Client, PolicyError};
 use crate::probe::watch::Unwatched;
@@ -53,6 +53,7 @@ pub struct Prepared {
     pub target: Arc<Target>,
     tls: Option<Client>,
     headers: HeaderMap,
+    kept: KeptHeaders,
     /// The answer where the URL holds the address.
     literal: Option<Arc<Resolution>>,
 }
@@ -69,8 +70,14 @@ impl Prepared {
             target,
             tls,
             headers,
+            kept: KeptHeaders::default(),
             literal,
         })
+    }
+
+    /// Keeps these headers of the answers besides the allow list.
+    pub fn keeping(self, kept: KeptHeaders) -> Self {
+        Prepared { kept, ..self }
     }
 }
 
@@ -472,6 +479,7 @@ impl<'a> Trail<'a> {
             headers: &headers,
             traceparent: http::traceparent(self.trace, self.sampled),
             body: target.body.as_ref().filter(|_| with_body),
+            kept: &prepared.kept,
         };
         let (limits, deadline, at) = (ReadLimits::of(target), self.deadline, self.at);
         let (end, first_byte) = match target.http_version {

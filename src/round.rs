@@ -6,6 +6,7 @@ mod again;
 mod lines;
 mod report;
 mod state;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -23,10 +24,10 @@ use crate::cause::Cause;
 use crate::classify::{classify, classify_resolution, unexpected};
 use crate::clock;
 use crate::confirmation::{Attempt, Change, Place};
-use crate::evidence;
+use crate::evidence::{self, Evidence};
 use crate::finding::{AddressCounts, Finding, Outcome, Purpose, Recognised, RoundSummary, Seen};
 use crate::fingerprint::recognise;
-use crate::history::{History, Record};
+use crate::history::{History, Record, RoundPoint, Trail};
 use crate::metrics::{HopMetrics, Metrics};
 use crate::observation::{Address, Observation, OwnLimit, Resolution};
 use crate::pace::Pace;
@@ -151,6 +152,21 @@ impl HopRun {
         self.state().failing()
     }
 
+    /// Its last rounds, the oldest first.
+    pub fn rounds(&self) -> Vec<RoundPoint> {
+        self.state().trail.rounds().collect()
+    }
+
+    /// 502s per probe over the last five minutes; `now` in seconds since the epoch, `None` without probes.
+    pub fn bad_gateway_ratio(&self, now: u64) -> Option<f64> {
+        self.metrics.bad_gateway_ratio(now)
+    }
+
+    /// What it did of late.
+    pub fn trail(&self) -> Trail {
+        self.state().trail.clone()
+    }
+
     /// True while a round is under way.
     pub fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire)
@@ -169,8 +185,11 @@ impl HopRun {
         };
         let not_after = due + self.upstream.interval;
         let resolutions = self.resolve_all(&shared).await;
+        self.state().resolutions.clone_from(&resolutions);
         let mut findings = self.judge_names(&resolutions);
-        findings.iter().for_each(|(_, finding)| self.record(&shared, finding));
+        for (place, finding) in &findings {
+            self.record(&shared, place.target, None, finding);
+        }
         let chosen = self.choose(&resolutions);
         findings.extend(
             self.probe_all(&shared, &chosen.work, Purpose::Scheduled, not_after)
@@ -300,7 +319,7 @@ impl HopRun {
                 }
             }
         };
-        self.record(shared, &judged.1);
+        self.record(shared, work.target, Some(request), &judged.1);
         judged
     }
 
@@ -344,13 +363,23 @@ impl HopRun {
         (place, finding)
     }
 
-    fn record(&self, shared: &Shared, finding: &Finding) {
+    /// Counts a finding and keeps it: for the process, for the trail of this hop, and for an incident.
+    fn record(&self, shared: &Shared, target: usize, request: Option<&Request>, finding: &Finding) {
         self.metrics.record(finding);
         if tracing::enabled!(tracing::Level::DEBUG) {
             log_finding(finding);
         }
-        let evidence = finding.outcome.cause().map(|_| evidence::of_finding(finding));
-        let record = Record::new(finding, evidence.as_deref());
+        let resolution = self.state().resolutions.get(target).cloned();
+        let target = &self.targets[target].target;
+        let resolution = resolution.filter(|_| matches!(target.host, Host::Name(_)));
+        let evidence = Evidence::new(finding, target, request, resolution.as_deref()).map(Arc::new);
+        if let Some(evidence) = &evidence {
+            self.standing.failed(finding.purpose, evidence);
+        }
+        let record = Arc::new(Record::new(finding, resolution, evidence));
+        if finding.purpose == Purpose::Scheduled {
+            self.state().round.push(Arc::clone(&record));
+        }
         shared
             .history
             .lock()
@@ -378,6 +407,14 @@ impl HopRun {
         state.first_round_done |= whole;
         state.forwarded = false;
         state.remember_addresses(&self.targets, resolutions, now);
+        let records = std::mem::take(&mut state.round);
+        state.trail.round(&records, |known| {
+            known
+                .address
+                .as_ref()
+                .is_some_and(|address| chosen.present.contains(address))
+        });
+        self.note_versions(&mut state, &findings);
         state.skipped = skipped(&findings);
         state.unprobed = chosen.unprobed;
         let changed = state
@@ -603,7 +640,13 @@ mod tests {
         let handle = metrics.hop(&upstream.name, &hop.name).expect("configured");
         let pace = Arc::new(Mutex::new(Pace::new(1.0)));
         let of_upstream = metrics.upstream(&upstream.name).expect("configured");
-        let standing = Standing::new(&upstream, 0, of_upstream, crate::standing::OwnNetwork::default());
+        let standing = Standing::new(
+            &upstream,
+            0,
+            of_upstream,
+            crate::standing::OwnNetwork::default(),
+            Arc::default(),
+        );
         let run = HopRun::new(0, upstream, hop, Vec::new(), handle, pace, Arc::new(standing));
         assert!(run.begin());
         assert!(!run.begin(), "the round before still runs");

@@ -5,6 +5,7 @@
 //! a reload is a message to the daemon. `web_config` knows TLS and who may come in.
 
 mod access;
+mod api;
 mod connection;
 mod html;
 mod logs;
@@ -13,28 +14,29 @@ mod probe_endpoint;
 mod routes;
 mod runbooks;
 mod scrape;
+mod spark;
 mod stalling;
 mod status;
 #[cfg(test)]
 mod tests;
+mod upstream;
+mod view;
 mod web_config;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use connection::serve;
 pub use probe_endpoint::{Ask, Asked, Phases, ProbeEndpoint, Probed, Refusal};
+pub use view::{Failing, HopDetail, HopState, HopStatus, TrafficStatus, UpstreamDetail, UpstreamStatus, Watched};
 pub use web_config::WebConfig;
 
-use crate::cause::Cause;
-use crate::finding::AddressCounts;
-use crate::history::History;
+use crate::history::{History, Record};
+use crate::incidents::Incidents;
 use crate::metrics::Metrics;
-use crate::verdict::Diagnosis;
 
 /// Asks for a reload; the answer is the reason why the old configuration stays.
 pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
@@ -46,8 +48,10 @@ pub struct ServerState {
     pub metrics: Metrics,
     /// For `/logs`; locked only while records are copied.
     pub history: Arc<Mutex<History>>,
-    /// The present state of every upstream, for `/`. Called once a page, on a thread that may block shortly.
-    pub upstreams: Arc<dyn Fn() -> Vec<UpstreamStatus> + Send + Sync>,
+    /// The present state of what is watched, for pages and the API.
+    pub watched: Arc<dyn Watched>,
+    /// Incidents and changes, for pages and the API.
+    pub incidents: Arc<Incidents>,
     /// The running configuration with secrets hidden, for `/config`.
     pub shown_config: Arc<ArcSwap<String>>,
     /// `/probe` as the running configuration has it; `None` while it is off.
@@ -60,52 +64,10 @@ pub struct ServerState {
     pub web: Option<Arc<WebConfig>>,
 }
 
-/// One upstream as `/` shows it.
-#[derive(Clone, Debug)]
-pub struct UpstreamStatus {
-    /// Its name.
-    pub upstream: Arc<str>,
-    /// What is said of it as a whole.
-    pub diagnosis: Arc<Diagnosis>,
-    /// Outermost first.
-    pub hops: Vec<HopStatus>,
-}
-
-/// One hop as `/` shows it.
-#[derive(Clone, Debug)]
-pub struct HopStatus {
-    /// The hop's name.
-    pub hop: Arc<str>,
-    /// True on the hop that users reach.
-    pub user_view: bool,
-    /// How it is.
-    pub state: HopState,
-    /// Addresses by state.
-    pub addresses: AddressCounts,
-}
-
-/// How a hop is, by confirmed results.
-#[derive(Clone, Debug)]
-pub enum HopState {
-    /// No complete round yet.
-    Pending,
-    /// Nothing is confirmed failing.
-    Healthy,
-    /// Something is.
-    Failing(Failing),
-}
-
-/// What fails at a hop.
-#[derive(Clone, Debug)]
-pub struct Failing {
-    /// Why; of several causes the one most addresses have.
-    pub cause: Cause,
-    /// All its addresses fail.
-    pub wholly: bool,
-    /// When that began.
-    pub since: SystemTime,
-    /// What was seen, for people; shown to local callers only.
-    pub evidence: Option<Arc<str>>,
+/// The latest failures of an upstream, the latest first.
+fn failures_of(history: &Mutex<History>, upstream: &str) -> Vec<Arc<Record>> {
+    let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+    history.failures_of(upstream).cloned().collect()
 }
 
 impl fmt::Debug for ServerState {

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -11,10 +12,17 @@ use tracing::{debug, info, warn};
 use crate::cause::Cause;
 use crate::clock;
 use crate::diagnosis::{HopFacts, LogEvidence, UpstreamFacts, diagnose};
+use crate::evidence::Evidence;
+use crate::finding::Purpose;
+use crate::incident::Ending;
+use crate::incidents::{self, Incidents};
 use crate::metrics::UpstreamMetrics;
 use crate::schedule::Key;
 use crate::upstream::Upstream;
 use crate::verdict::{Diagnosis, Impact, Verdict};
+
+/// A failure this long before an incident is not what began it.
+const BEGAN_IT: Duration = Duration::from_secs(300);
 
 /// Whether this host's own network works, as far as self checks tell. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +50,7 @@ pub struct Standing {
     first_key: Key,
     metrics: Arc<UpstreamMetrics>,
     own_network: OwnNetwork,
+    incidents: Arc<Incidents>,
     known: Mutex<Known>,
 }
 
@@ -51,13 +60,29 @@ struct Known {
     /// How many of the hops are probed; they come first.
     probed: usize,
     present: Arc<Diagnosis>,
-    /// Up to when the open incident is counted.
-    incident: Option<Instant>,
+    /// The open incident.
+    incident: Option<Open>,
+    /// The latest failed first attempt.
+    last_failure: Option<Arc<Evidence>>,
+}
+
+/// An incident that has begun and not ended.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    id: u64,
+    /// Up to when its time is counted.
+    counted: Instant,
 }
 
 impl Standing {
     /// Nothing is known yet; `unknown` is said of it.
-    pub fn new(upstream: &Upstream, first_key: Key, metrics: Arc<UpstreamMetrics>, own_network: OwnNetwork) -> Self {
+    pub fn new(
+        upstream: &Upstream,
+        first_key: Key,
+        metrics: Arc<UpstreamMetrics>,
+        own_network: OwnNetwork,
+        incidents: Arc<Incidents>,
+    ) -> Self {
         let hops = upstream.hops.iter();
         let facts = UpstreamFacts {
             hops: hops
@@ -71,11 +96,13 @@ impl Standing {
             first_key,
             metrics,
             own_network,
+            incidents,
             known: Mutex::new(Known {
                 probed: facts.hops.len(),
                 facts,
                 present: Arc::new(Diagnosis::unknown(clock::now())),
                 incident: None,
+                last_failure: None,
             }),
         }
     }
@@ -85,11 +112,25 @@ impl Standing {
         self.known().present.clone()
     }
 
+    /// Goes on with the incident that was open when the program ended before.
+    pub fn resume(&self) {
+        let now = Instant::now();
+        let id = self.incidents.resume(&self.upstream, clock::now());
+        self.known().incident = id.map(|id| Open { id, counted: now });
+    }
+
+    /// The upstream left the configuration: an open incident ends with it.
+    pub fn removed(&self) {
+        if let Some(open) = self.known().incident.take() {
+            self.incidents.end(open.id, clock::now(), Ending::Removed);
+        }
+    }
+
     /// Goes on where the upstream stood before its configuration changed: an open incident stays open, and where the
     /// origin is still the same one it may have succeeded before.
     pub fn follow(&self, before: &Standing, same_origin: bool) {
-        let (mut known, before) = (self.known(), before.known());
-        known.incident = before.incident;
+        let (mut known, mut before) = (self.known(), before.known());
+        known.incident = before.incident.take();
         let succeeded = before.facts.hops.iter().any(|hop| hop.is_origin && hop.ever_succeeded);
         let origin = known.facts.hops.iter_mut().find(|hop| hop.is_origin);
         if let Some(origin) = origin.filter(|_| same_origin && succeeded) {
@@ -118,6 +159,40 @@ impl Standing {
         self.judge_known(&mut known);
     }
 
+    /// Takes in the evidence of a failed probe.
+    pub fn failed(&self, purpose: Purpose, evidence: &Arc<Evidence>) {
+        let mut known = self.known();
+        let counts = purpose == Purpose::Scheduled;
+        if counts {
+            known.last_failure = Some(Arc::clone(evidence));
+        }
+        if let Some(open) = known.incident {
+            self.incidents.failed(open.id, evidence, counts);
+        }
+    }
+
+    /// What the logs of gateways said last, for those with requests.
+    pub fn logs(&self) -> Vec<(Arc<str>, LogEvidence)> {
+        let known = self.known();
+        let logged = known.facts.hops.iter().filter_map(|hop| Some((hop, hop.log.as_ref()?)));
+        logged.map(|(hop, log)| (hop.name.clone(), (**log).clone())).collect()
+    }
+
+    /// Answers of the upstream name another version than before.
+    pub fn version_changed(&self, from: Option<&str>, to: &str) {
+        let marker = incidents::version_changed(&self.upstream, from, to, clock::now());
+        if self.incidents.mark(marker) {
+            info!(upstream = %self.upstream, from, to, "version changed");
+        }
+    }
+
+    /// Takes in how many real requests there were since the last time, and how many of them failed.
+    pub fn hear_requests(&self, total: u64, failed: u64) {
+        if let Some(open) = self.known().incident {
+            self.incidents.requests(open.id, total, failed);
+        }
+    }
+
     /// The other hops, where this one is the only one that fails.
     pub fn others_if_first(&self, hop: Key) -> Vec<Key> {
         let known = self.known();
@@ -138,7 +213,7 @@ impl Standing {
         known.facts.self_check_lost = self.own_network.is_lost();
         let before = known.present.clone();
         let present = diagnose(&known.facts, &before, clock::now());
-        self.count_incident(known, present.verdict);
+        self.count_incident(known, &present);
         if present == *before {
             return;
         }
@@ -152,22 +227,34 @@ impl Standing {
     /// An incident:
     ///
     /// 1. begins when a verdict says that something is wrong with the upstream, and every hop had its first round;
-    /// 2. ends when one says that nothing is;
-    /// 3. neither begins nor ends with `unknown`, and that time is not counted.
-    fn count_incident(&self, known: &mut Known, verdict: Verdict) {
-        let now = Instant::now();
+    /// 2. takes a step when something else is said of the upstream;
+    /// 3. ends when a verdict says that nothing is, and every hop had its first round;
+    /// 4. neither begins nor ends with `unknown`, and that time is not counted.
+    fn count_incident(&self, known: &mut Known, present: &Diagnosis) {
+        let (now, at, verdict) = (Instant::now(), clock::now(), present.verdict);
         let was_fault = known.present.verdict.is_fault();
         let all_heard = known.facts.hops.iter().take(known.probed).all(|hop| hop.complete);
-        if let Some(counted) = known.incident.filter(|_| was_fault) {
-            self.metrics.incident_lasted(now - counted);
+        if let Some(open) = known.incident.filter(|_| was_fault) {
+            self.metrics.incident_lasted(now - open.counted);
         }
-        known.incident = match (verdict, known.incident) {
-            (verdict, None) if verdict.is_fault() && all_heard => {
+        known.incident = match known.incident {
+            None if verdict.is_fault() && all_heard => {
                 self.metrics.incident_began();
-                Some(now)
+                let first = known.last_failure.take().filter(|evidence| began_it(evidence, at));
+                let id = self.incidents.begin(&self.upstream, at, present, first);
+                Some(Open { id, counted: now })
             }
-            (verdict, Some(_)) if verdict.is_fault() || verdict == Verdict::Unknown => Some(now),
-            _ => None,
+            None => None,
+            Some(open) if verdict.is_fault() || verdict == Verdict::Unknown || !all_heard => {
+                if !present.says_the_same(&known.present) {
+                    self.incidents.step(open.id, at, present);
+                }
+                Some(Open { counted: now, ..open })
+            }
+            Some(open) => {
+                self.incidents.end(open.id, at, Ending::Recovered);
+                None
+            }
         };
     }
 
@@ -192,9 +279,12 @@ impl Standing {
     }
 }
 
+fn began_it(evidence: &Evidence, at: SystemTime) -> bool {
+    at.duration_since(evidence.at).map_or(true, |time| time < BEGAN_IT)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use tokio::time::advance;
 
@@ -216,7 +306,7 @@ mod tests {
         let (upstream, own_network) = (&config.upstreams[0], OwnNetwork::default());
         let handle = metrics.upstream(&upstream.name).expect("configured");
         Watched {
-            standing: Standing::new(upstream, 7, handle, own_network.clone()),
+            standing: Standing::new(upstream, 7, handle, own_network.clone(), Arc::default()),
             metrics,
             own_network,
         }

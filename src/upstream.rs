@@ -76,6 +76,8 @@ pub struct Upstream {
     pub spike: Spike,
     /// What evidence may hold.
     pub evidence: EvidencePolicy,
+    /// The response header that names the running version.
+    pub version_header: Option<HeaderName>,
     /// Fingerprint of everything above and below, secrets and file contents included: equal means unchanged by a reload.
     pub fingerprint: u64,
 }

@@ -63,7 +63,7 @@ verdicts! {
     OriginDown "origin_down"
         "No server of the origin accepts connections."
         "The origin accepts no connections: {why} at {at}"
-        ["is the service running, and does it listen on that address and port?"
+        ["the service's own log at that time: did it stop, crash, or fail to start?"
          "what was deployed, restarted or filtered at the time it began?"];
     OriginTls "origin_tls"
         "The TLS handshake with every server of the origin fails."
@@ -163,6 +163,20 @@ impl Verdict {
     }
 }
 
+impl serde::Serialize for Verdict {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Verdict {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let label = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let found = Verdict::ALL.iter().copied().find(|verdict| verdict.label() == label);
+        found.ok_or_else(|| serde::de::Error::custom(format!("{label:?} is no verdict")))
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
@@ -170,7 +184,8 @@ impl fmt::Display for Verdict {
 }
 
 /// Whether users feel it. The order is that of urgency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Impact {
     /// What users reach fails.
     Users,

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderName;
 use ipnet::IpNet;
 
 pub use super::url::PrivateUrl;
@@ -169,8 +168,6 @@ pub struct HealthCheck {
 pub struct UpstreamExtras {
     /// The gateway's health check.
     pub health_check: Option<HealthCheck>,
-    /// The response header that names the running version.
-    pub version_header: Option<HeaderName>,
     /// Paths whose content may be compared between hops.
     pub stable_content: Vec<String>,
 }

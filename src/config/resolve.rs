@@ -163,12 +163,12 @@ fn upstream(entry: &UpstreamEntry, known: &Known<'_>, cx: &Context<'_>) -> Optio
         objective: pick(&layers, |settings| settings.objective.as_ref()),
         spike: spike(&layers),
         evidence: pick(&layers, |settings| settings.evidence.as_ref()).unwrap_or_default(),
+        version_header: pick(&layers, |settings| settings.version_header.as_ref()),
         fingerprint: 0,
     };
     fits(entry, &upstream, &layers, cx);
     let extras = UpstreamExtras {
         health_check: pick(&layers, |settings| settings.health_check.as_ref()),
-        version_header: pick(&layers, |settings| settings.version_header.as_ref()),
         stable_content: pick(&layers, |settings| settings.stable_content.as_ref()).unwrap_or_default(),
     };
     upstream.fingerprint = fingerprint::of(&upstream, &extras);

@@ -75,6 +75,19 @@ pub struct LogEvidence {
     pub path: Option<Arc<str>>,
     /// The backend most of them were sent to.
     pub backend: Option<Arc<str>>,
+    /// Causes, backends and paths with the number of failed requests of each, the most frequent first.
+    pub ranked: Ranked,
+}
+
+/// What failed requests share: a few values of each, the most frequent first.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Ranked {
+    /// Why they failed.
+    pub causes: Vec<(Cause, u64)>,
+    /// The backends they were sent to.
+    pub backends: Vec<(Arc<str>, u64)>,
+    /// The paths they asked for.
+    pub paths: Vec<(Arc<str>, u64)>,
 }
 
 impl HopFacts {

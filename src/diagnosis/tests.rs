@@ -129,6 +129,7 @@ fn a_log_names_cause_path_and_backend() {
         cause: Some(Cause::ConnectRefused),
         path: Some("/api/cart".into()),
         backend: Some("10.0.0.7:8080".into()),
+        ranked: Ranked::default(),
     }));
     let said = diagnosed(&upstream(vec![edge, origin(1, &[])]));
     assert_eq!((said.verdict, said.impact), (Verdict::TrafficFailing, Impact::Users));
@@ -155,6 +156,7 @@ fn a_log_says_what_fails_behind_a_gateway_where_nothing_else_looks() {
             cause: logged,
             path: None,
             backend: Some("10.0.0.7:8080".into()),
+            ranked: Ranked::default(),
         })),
         ..origin(0, &[Cause::BadGateway])
     };

@@ -21,7 +21,7 @@ use crate::upstream::{Expectation, Scheme};
 /// An answer as a probe brings it: through the prober's own reader, which keeps what it keeps.
 fn seen(answer: &[u8]) -> Observation {
     let end = head::end_of_head(answer, 0).expect("an empty line");
-    let (head, _) = head::parse(&answer[..end], false, SystemTime::UNIX_EPOCH).expect("a head");
+    let (head, _) = head::parse(&answer[..end], false, &Default::default(), SystemTime::UNIX_EPOCH).expect("a head");
     let body = &answer[end..];
     Observation {
         trace: TraceId(1),

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Behind;
 use crate::clock;
 use crate::config::operation::GatewaySettings;
-use crate::diagnosis::LogEvidence;
+use crate::diagnosis::{LogEvidence, Ranked};
 use crate::exchange::Line;
 use crate::metrics::{GatewayMetrics, LogSource, LoggedRequest};
 use crate::traffic::{
@@ -22,6 +22,8 @@ use crate::upstream::{Host, Spike, Upstream};
 pub(super) struct Counting {
     gateway: Arc<str>,
     upstreams: Vec<(Arc<str>, Spike)>,
+    /// Whether this is the outermost gateway of an upstream that is read live.
+    user_view: Vec<bool>,
     metrics: Arc<GatewayMetrics>,
     /// Requests are read while they happen. Others come late: they are counted, and no news.
     is_live: bool,
@@ -37,6 +39,8 @@ struct State {
     windows: Vec<Window>,
     /// What was last laid before the diagnosis, by upstream.
     told: Vec<Option<LogEvidence>>,
+    /// Requests and failed ones that incidents have heard of, by upstream.
+    heard: Vec<(u64, u64)>,
     /// When the lines at hand are counted: since the beginning, and seconds since the epoch. Forgotten at rest.
     now: Option<(Duration, u64)>,
 }
@@ -59,9 +63,11 @@ impl Counting {
                 traffic,
                 windows: vec![Window::default(); upstreams.len()],
                 told: vec![None; upstreams.len()],
+                heard: (0..upstreams.len()).map(|number| metrics.totals(number)).collect(),
                 now: None,
             }),
             upstreams,
+            user_view: behind.iter().map(|one| one.user_view).collect(),
             metrics,
             is_live: settings.reads_requests_live(),
             since: Instant::now(),
@@ -112,11 +118,31 @@ impl Counting {
                 cause: recent.cause,
                 path: recent.path,
                 backend: recent.backend,
+                ranked: Ranked {
+                    causes: recent.causes,
+                    backends: recent.backends,
+                    paths: recent.paths,
+                },
             });
             if matters(told.as_ref(), present.as_ref()) {
                 news.push((name.clone(), present.clone()));
             }
             *told = present;
+        }
+        news
+    }
+
+    /// Real requests and failed ones since the last time, of upstreams whose users are served here.
+    pub(super) fn requests(&self) -> Vec<(Arc<str>, u64, u64)> {
+        let mut state = self.state();
+        let mut news = Vec::new();
+        for (number, ((name, _), heard)) in self.upstreams.iter().zip(&mut state.heard).enumerate() {
+            let (requests, failed) = self.metrics.totals(number);
+            let new = (requests.saturating_sub(heard.0), failed.saturating_sub(heard.1));
+            *heard = (requests, failed);
+            if new != (0, 0) && self.user_view[number] {
+                news.push((name.clone(), new.0, new.1));
+            }
         }
         news
     }
@@ -151,7 +177,7 @@ fn matters(before: Option<&LogEvidence>, present: Option<&LogEvidence>) -> bool 
     let shown = |evidence: Option<&LogEvidence>| {
         evidence.map(|evidence| (evidence.exceeds_spike, evidence.cause, evidence.failed > 0))
     };
-    let failing = present.is_some_and(|present| present.exceeds_spike);
+    let failing = present.is_some_and(|present| present.failed > 0);
     shown(before) != shown(present) || (failing && before != present)
 }
 

@@ -119,6 +119,23 @@ pub struct LoggedRequest {
     pub backend_time: Option<Duration>,
 }
 
+/// What a gateway's log says of one upstream's real traffic, since the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LoggedTraffic {
+    /// It is the outermost gateway of the upstream that is read live.
+    pub user_view: bool,
+    /// Requests.
+    pub requests: u64,
+    /// Those whose final outcome was a failure.
+    pub failed: u64,
+    /// Further attempts of the gateway.
+    pub retries: u64,
+    /// Requests whose client left.
+    pub client_closed: u64,
+    /// 502s per request over the last five minutes; `None` without requests.
+    pub bad_gateway_ratio: Option<f64>,
+}
+
 impl GatewayMetrics {
     pub(super) fn new(
         name: Arc<str>,
@@ -223,6 +240,27 @@ impl GatewayMetrics {
         if !state.attempt(backend, cause, at) {
             self.process.series_dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Requests of an upstream, and those that failed.
+    pub fn totals(&self, upstream: usize) -> (u64, u64) {
+        let state = self.state();
+        let pair = state.pairs.get(upstream).unwrap_or(&state.other);
+        (pair.requests, pair.failed.iter().map(|(_, count)| count).sum())
+    }
+
+    /// What the log says of an upstream's real traffic; `now` in seconds since the epoch.
+    pub fn traffic_of(&self, upstream: &str, now: u64) -> Option<LoggedTraffic> {
+        let state = self.state();
+        let pair = state.pairs.iter().find(|pair| *pair.upstream == *upstream)?;
+        Some(LoggedTraffic {
+            user_view: pair.user_view,
+            requests: pair.requests,
+            failed: pair.failed.iter().map(|(_, count)| count).sum(),
+            retries: pair.retries,
+            client_closed: pair.client_closed,
+            bad_gateway_ratio: pair.ratio.at(now),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -514,6 +552,15 @@ impl super::Metrics {
             upstreams: before.upstreams.clone(),
             gateways: tables,
         }));
+    }
+
+    /// What each gateway whose log is read says of an upstream's real traffic; `now` in seconds since the epoch.
+    pub fn traffic_of(&self, upstream: &str, now: u64) -> Vec<(Arc<str>, LoggedTraffic)> {
+        let tables = self.tables.load();
+        let gateways = tables.gateways.iter();
+        gateways
+            .filter_map(|gateway| Some((gateway.name.clone(), gateway.traffic_of(upstream, now)?)))
+            .collect()
     }
 
     /// The handle of one gateway; `None` where its logs are not read.

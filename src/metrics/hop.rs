@@ -54,6 +54,11 @@ impl HopMetrics {
         self.state().resolved(resolution);
     }
 
+    /// 502s per probe over the last five minutes; `now` in seconds since the epoch, `None` without probes.
+    pub fn bad_gateway_ratio(&self, now: u64) -> Option<f64> {
+        self.state().ratio.at(now)
+    }
+
     /// A finished round. One that judged nothing changes the gauges of addresses only.
     pub fn round(&self, round: &RoundSummary) {
         self.state().round(round);

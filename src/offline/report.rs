@@ -152,7 +152,7 @@ impl Report {
             .iter()
             .map(|(cause, count)| (cause.label().to_owned(), json!(count)))
             .collect();
-        let time = |at: fn(&(i64, i64)) -> i64| self.span.as_ref().map(|span| crate::clock::rfc3339_millis(at(span)));
+        let time = |at: fn(&(i64, i64)) -> i64| self.span.as_ref().map(|span| crate::moment::rfc3339_millis(at(span)));
         json!({
             "kind": self.kind,
             "lines": { "parsed": self.parsed, "unparsed": self.unparsed },

@@ -40,6 +40,19 @@ async fn peer(answer: impl Into<String>) -> Peer {
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const RULES: &str = "probe_endpoint: { enabled: true, allow: [127.0.0.0/8, 169.254.0.0/16], concurrency: 1 }";
 
+/// No upstream is watched.
+struct Nothing;
+
+impl server::Watched for Nothing {
+    fn upstreams(&self) -> Vec<server::UpstreamStatus> {
+        Vec::new()
+    }
+
+    fn upstream(&self, _name: &str) -> Option<server::UpstreamDetail> {
+        None
+    }
+}
+
 async fn start(config: &str) -> SocketAddr {
     let text = format!("{config}\nupstreams: [{{ name: a, origin: http://a }}]");
     let config = crate::config::from_str(&text, "t.yml", std::path::Path::new("/"), &|_| None)
@@ -49,7 +62,8 @@ async fn start(config: &str) -> SocketAddr {
     let state = ServerState {
         metrics,
         history: Arc::new(Mutex::new(History::new(Bounds::default()))),
-        upstreams: Arc::new(Vec::new),
+        watched: Arc::new(Nothing),
+        incidents: Arc::default(),
         shown_config: Arc::new(ArcSwap::default()),
         probe_endpoint: Arc::new(endpoint.into()),
         reload: mpsc::channel(1).0,

@@ -7,6 +7,7 @@ pub mod body;
 pub mod head;
 pub mod http1;
 pub mod http2;
+mod kept;
 
 use std::time::SystemTime;
 
@@ -16,6 +17,8 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method};
 use tokio::time::Instant;
+
+pub use kept::KeptHeaders;
 
 use crate::observation::{Head, HttpFailure, HttpFault, Response, TraceId};
 use crate::upstream::{Auth, BodyRule, Target};
@@ -44,6 +47,8 @@ pub struct Ask<'a> {
     pub traceparent: String,
     /// The body, if any.
     pub body: Option<&'a Bytes>,
+    /// Which headers of the answer are kept.
+    pub kept: &'a KeptHeaders,
 }
 
 /// The headers a target is asked with: ours, then the configured ones and the credentials.
@@ -224,59 +229,6 @@ impl Progress {
     }
 }
 
-/// True for headers that say something of the hop that answered and nothing of a person.
-fn worth_keeping(name: &str) -> bool {
-    const NAMES: [&str; 28] = [
-        "age",
-        "akamai-grn",
-        "apigw-requestid",
-        "cache-control",
-        "cache-status",
-        "connection",
-        "date",
-        "expires",
-        "keep-alive",
-        "location",
-        "pragma",
-        "proxy-status",
-        "retry-after",
-        "server",
-        "transfer-encoding",
-        "upgrade",
-        "vary",
-        "via",
-        "warning",
-        "x-amz-apigw-id",
-        "x-cache",
-        "x-cache-hits",
-        "x-msedge-ref",
-        "x-powered-by",
-        "x-proxy-cache",
-        "x-served-by",
-        "x-squid-error",
-        "x-varnish",
-    ];
-    const PREFIXES: [&str; 9] = [
-        "cf-",
-        "content-",
-        "x-amz-cf-",
-        "x-amzn-",
-        "x-apisix-",
-        "x-azure-",
-        "x-cache-",
-        "x-envoy-",
-        "x-kong-",
-    ];
-    NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Bytes of one kept header value at most; a longer one is cut.
-const MAX_KEPT_VALUE: usize = 512;
-/// Bytes of a name worth keeping at most.
-const MAX_KEPT_NAME: usize = 48;
-/// Headers kept of one response at most.
-const MAX_KEPT_HEADERS: usize = 32;
-
 /// Bytes of a reason phrase kept at most.
 const MAX_REASON: usize = 64;
 
@@ -286,27 +238,6 @@ fn kept_reason(status: u16, reason: Option<&str>) -> String {
         .filter(|reason| (500..600).contains(&status) && reason.len() <= MAX_REASON)
         .unwrap_or_default()
         .to_owned()
-}
-
-/// Keeps a header as evidence if it is worth it. `name` may have any case.
-fn keep_header(kept: &mut Vec<(String, String)>, name: &str, value: &[u8]) {
-    if kept.len() == MAX_KEPT_HEADERS {
-        return;
-    }
-    let mut lower = [0; MAX_KEPT_NAME];
-    let Some(lower) = lower.get_mut(..name.len()) else {
-        return;
-    };
-    lower.copy_from_slice(name.as_bytes());
-    lower.make_ascii_lowercase();
-    let Some(name) = std::str::from_utf8(lower).ok().filter(|name| worth_keeping(name)) else {
-        return;
-    };
-    let mut text = String::from_utf8_lossy(&value[..value.len().min(MAX_KEPT_VALUE)]).into_owned();
-    if name == "location" || name == "content-location" {
-        text.truncate(text.find(['?', '#']).unwrap_or(text.len()));
-    }
-    kept.push((name.to_owned(), text));
 }
 
 /// `Retry-After` as time from `now`: seconds, or a date (RFC 9110, 10.2.3).
@@ -321,38 +252,6 @@ fn retry_after(value: &[u8], now: SystemTime) -> Option<std::time::Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_list_of_kept_headers_is_sorted() {
-        let kept = [
-            "age",
-            "server",
-            "x-varnish",
-            "content-type",
-            "cf-ray",
-            "x-cache-status",
-            "x-proxy-cache",
-        ];
-        for name in kept.iter().chain(&[
-            "akamai-grn",
-            "cache-status",
-            "proxy-status",
-            "x-amz-apigw-id",
-            "x-msedge-ref",
-        ]) {
-            assert!(worth_keeping(name), "{name}");
-        }
-        for name in ["set-cookie", "authorization", "x-request-user", "www-authenticate"] {
-            assert!(!worth_keeping(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_location_is_kept_without_its_query() {
-        let mut kept = Vec::new();
-        keep_header(&mut kept, "Location", b"https://example.com/login?token=secret#x");
-        assert_eq!(kept, [("location".to_owned(), "https://example.com/login".to_owned())]);
-    }
 
     #[test]
     fn retry_after_is_read_in_both_forms() {

@@ -91,7 +91,7 @@ impl HopRun {
                 };
                 let seen = Seen::Resolution(resolution);
                 let judged = self.finding(place.target, address.clone(), None, purpose, outcome, seen);
-                self.record(shared, &judged.1);
+                self.record(shared, place.target, None, &judged.1);
                 judged
             }
         }

@@ -11,6 +11,7 @@ use super::{Work, addresses_of};
 use crate::cause::Cause;
 use crate::confirmation::{Place, Status};
 use crate::finding::{AddressCounts, Confirmed, Finding, Recognised};
+use crate::history::{Record, Trail};
 use crate::observation::{Address, Resolution};
 use crate::probe::Prepared;
 use crate::upstream::Host;
@@ -25,6 +26,13 @@ pub(super) struct State {
     /// Addresses each target's name gave last, and when.
     pub(super) known: HashMap<usize, (Instant, Vec<Address>)>,
     pub(super) last_addresses: Option<BTreeSet<Address>>,
+    /// What the targets' names gave in the present round.
+    pub(super) resolutions: Vec<Arc<Resolution>>,
+    /// The first attempts of the present round.
+    pub(super) round: Vec<Arc<Record>>,
+    pub(super) trail: Trail,
+    /// Versions that the answers of the last round named.
+    pub(super) versions: BTreeSet<String>,
     pub(super) skipped: BTreeSet<Address>,
     pub(super) unprobed: usize,
     pub(super) first_round_done: bool,

@@ -1,27 +1,33 @@
-//! What the HTML pages share: frame, style, escaping, headers. Pages need no script and load nothing.
+//! What the HTML pages share: frame, style, script, headers. They load nothing; without scripts they can be read all the
+//! same.
 
-use std::fmt::{self, Display};
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::clock;
 use crate::metrics::Build;
+use crate::moment;
 
 const STYLE: &str = include_str!("page.css");
+/// Brings pages up to date without moving the reader.
+const SCRIPT: &str = include_str!("page.js");
 
 /// Characters of a search text that are looked at.
 const MAX_SEARCH: usize = 200;
 
-/// Nothing may run or be loaded; the one style is known by its hash.
+/// Nothing else may run, be loaded or be asked; the one style and the one script are known by their hashes.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, STYLE.as_bytes());
+    let hash = |text: &str| STANDARD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()));
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        STANDARD.encode(hash)
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; img-src data:; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
     );
     HeaderValue::from_str(&policy).expect("base64 is visible ASCII")
 });
@@ -49,75 +55,117 @@ pub(super) fn query(uri: &Uri, name: &str) -> String {
         .unwrap_or_default()
 }
 
-/// A whole page around its content, which is HTML already. Relative links, so that a path prefix does no harm.
-pub(super) fn frame(title: &str, build: &Build, search: &str, content: &str) -> String {
-    frame_from("", title, build, search, content)
+/// A page around its content.
+pub(super) struct Frame<'a> {
+    /// In the window's title.
+    pub(super) title: &'a str,
+    /// Shown at the top and the bottom.
+    pub(super) build: &'a Build,
+    /// What was searched for.
+    pub(super) search: &'a str,
+    /// One level below the first: its search leads to the upstreams.
+    pub(super) below: bool,
+    /// It shows what changes, so it is brought up to date every few seconds.
+    pub(super) live: bool,
 }
 
-/// As [`frame`], for a page one level below; its search leads to the upstreams.
-pub(super) fn frame_below(title: &str, build: &Build, content: &str) -> String {
-    frame_from("../", title, build, "", content)
-}
-
-/// `root` leads from the page to the directory of the first level.
-fn frame_from(root: &str, title: &str, build: &Build, search: &str, content: &str) -> String {
-    let (home, action) = match root {
-        "" => ("./", ""),
-        _ => (root, " action=\"../\""),
-    };
-    let (title, version, search) = (Escaped(title), Escaped(&build.version), Escaped(search));
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
-         <title>{title} · badgateway</title><style>{STYLE}</style></head>\n<body><header><h1>badgateway <small>{version}</small></h1>\
-         <nav><a href=\"{home}\">Upstreams</a><a href=\"{root}logs\">Recent probes</a><a href=\"{root}config\">Configuration</a>\
-         <a href=\"{root}runbooks/\">Runbooks</a><a href=\"{root}metrics\">Metrics</a></nav>\
-         <form method=\"get\"{action} role=\"search\"><input type=\"search\" name=\"q\" value=\"{search}\" aria-label=\"Search\" \
-         placeholder=\"upstream, hop, cause\"> <button>Search</button></form></header>\n<main>\n{content}</main>\n\
-         <footer>badgateway {version} ({revision}) · written {now}</footer></body></html>\n",
-        revision = Escaped(&build.revision),
-        now = clock::utc(clock::now()),
-    )
-}
-
-/// Text as HTML shows it, in content and in quoted attributes.
-pub(super) struct Escaped<T>(pub(super) T);
-
-impl<T: Display> Display for Escaped<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
-        write!(EscapingWriter(f), "{}", self.0).and_then(|()| f.write_str(""))
+impl Frame<'_> {
+    /// The whole page. Relative links, so that a path prefix does no harm.
+    pub(super) fn around(&self, content: Markup) -> String {
+        let root = if self.below { "../" } else { "" };
+        let home = if self.below { "../" } else { "./" };
+        let (build, now) = (self.build, clock::now());
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width,initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    link rel="icon" href="data:,";
+                    title { (self.title) " · badgateway" }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    a.skip href="#main" { "Skip to the content" }
+                    header {
+                        p.brand { a href=(home) { "bad" b { "gateway" } } }
+                        nav aria-label="Pages" {
+                            a href=(home) { "Upstreams" }
+                            a href={ (root) "incidents" } { "Incidents" }
+                            a href={ (root) "logs" } { "Recent probes" }
+                            a href={ (root) "runbooks/" } { "Runbooks" }
+                            a href={ (root) "config" } { "Configuration" }
+                            a href={ (root) "metrics" } { "Metrics" }
+                        }
+                        form method="get" action=(home) role="search" {
+                            input type="search" name="q" value=(self.search) aria-label="Search upstreams"
+                                placeholder="upstream, hop, cause";
+                            " " button { "Search" }
+                        }
+                    }
+                    main id="main" data-live[self.live] {
+                        (content)
+                    }
+                    footer {
+                        "badgateway " (build.version) " (" (build.revision) ") · as of "
+                        time id="as-of" datetime=(humantime::format_rfc3339_seconds(now)) { (moment::utc(now)) }
+                        @if self.live { " " span id="age" role="status" {} }
+                    }
+                    @if self.live { script { (PreEscaped(SCRIPT)) } }
+                }
+            }
+        };
+        page.into_string()
     }
 }
 
-struct EscapingWriter<'a, 'f>(&'a mut fmt::Formatter<'f>);
-
-impl fmt::Write for EscapingWriter<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for piece in text.split_inclusive(['&', '<', '>', '"', '\'']) {
-            let (plain, entity) = match piece.as_bytes().last() {
-                Some(b'&') => (&piece[..piece.len() - 1], "&amp;"),
-                Some(b'<') => (&piece[..piece.len() - 1], "&lt;"),
-                Some(b'>') => (&piece[..piece.len() - 1], "&gt;"),
-                Some(b'"') => (&piece[..piece.len() - 1], "&quot;"),
-                Some(b'\'') => (&piece[..piece.len() - 1], "&#39;"),
-                _ => (piece, ""),
-            };
-            self.0.write_str(plain)?;
-            self.0.write_str(entity)?;
-        }
-        Ok(())
-    }
+/// A time with how long ago it was.
+pub(super) fn since(at: SystemTime, now: SystemTime) -> Markup {
+    html! { time datetime=(humantime::format_rfc3339_seconds(at)) title=(moment::utc(at)) { (ago(at, now)) } }
 }
 
 /// `12 s`, `4 min`, `3 h`, `2 d`: how long ago something was.
 pub(super) fn ago(at: SystemTime, now: SystemTime) -> String {
-    match now.duration_since(at).unwrap_or(Duration::ZERO).as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
-        seconds => format!("{} d", seconds / 86_400),
+    moment::rough(now.duration_since(at).unwrap_or_default())
+}
+
+/// `0.41 ms`, `12.3 ms`, `1.25 s`: a time somebody waited.
+pub(super) fn seconds(time: f64) -> String {
+    match time {
+        time if time >= 1.0 => format!("{time:.2} s"),
+        time if time >= 0.01 => format!("{:.0} ms", time * 1e3),
+        time if time >= 0.001 => format!("{:.1} ms", time * 1e3),
+        time => format!("{:.2} ms", time * 1e3),
     }
+}
+
+/// `31 %`, `0.4 %`, `0 %`.
+pub(super) fn percent(ratio: f64) -> String {
+    match ratio * 100.0 {
+        0.0 => "0 %".to_owned(),
+        percent if percent < 10.0 => format!("{percent:.1} %"),
+        percent => format!("{percent:.0} %"),
+    }
+}
+
+/// The link to an upstream's page, from the first level.
+pub(super) fn upstream_link(name: &str) -> String {
+    format!("upstreams/{}", path_segment(name))
+}
+
+/// A name as one segment of a path.
+pub(super) fn path_segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => segment.push(byte.into()),
+            // A segment of dots alone would lead elsewhere.
+            b'.' if !name.bytes().all(|byte| byte == b'.') => segment.push('.'),
+            byte => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
 }
 
 #[cfg(test)]
@@ -126,11 +174,22 @@ mod tests {
 
     #[test]
     fn hostile_text_stays_text() {
+        let text = "<b a=\"1\" c='2'>&amp;</b> ü";
         assert_eq!(
-            Escaped("<b a=\"1\" c='2'>&amp;</b> ü").to_string(),
-            "&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;amp;&lt;/b&gt; ü"
+            html! { p title=(text) { (text) } }.into_string(),
+            "<p title=\"&lt;b a=&quot;1&quot; c='2'&gt;&amp;amp;&lt;/b&gt; ü\">&lt;b a=&quot;1&quot; c='2'&gt;&amp;amp;&lt;/b&gt; ü</p>"
         );
-        assert_eq!(Escaped("").to_string(), "");
+        assert_eq!(path_segment("a b/ü?.x"), "a%20b%2F%C3%BC%3F.x");
+        assert_eq!(path_segment(".."), "%2E%2E");
+    }
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!(
+            [0.000_41, 0.0049, 0.0123, 1.25].map(seconds),
+            ["0.41 ms", "4.9 ms", "12 ms", "1.25 s"]
+        );
+        assert_eq!([0.0, 0.004, 0.312, 1.0].map(percent), ["0 %", "0.4 %", "31 %", "100 %"]);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! `/logs`: recent probes, the latest first; failures are kept longer than the others.
 
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use super::html::{Escaped, frame};
-use crate::clock;
+use maud::{Markup, html};
+
+use super::html::{Frame, upstream_link};
 use crate::history::{History, Record};
 use crate::metrics::Build;
+use crate::moment;
 
 /// Takes the records out; the lock is held for as long as that takes.
 pub(super) fn copy(history: &Mutex<History>) -> Vec<Arc<Record>> {
@@ -21,49 +23,73 @@ pub(super) fn copy(history: &Mutex<History>) -> Vec<Arc<Record>> {
 /// Builds the page.
 pub(super) fn render(build: &Build, records: &[Arc<Record>], search: &str) -> String {
     let wanted: Vec<&Arc<Record>> = records.iter().filter(|record| matches(record, search)).collect();
-    let mut html = format!(
-        "<h2>{} of {} recent probes</h2>\n<p class=\"dim\">The latest first; failures are kept longer. \
-         Search for an upstream, hop, address, cause or trace id.</p>\n",
-        wanted.len(),
-        records.len()
-    );
-    html.push_str(
-        "<div class=\"scroll\"><table class=\"logs\"><tr><th>Time</th><th>Upstream</th><th>Hop</th><th>Address</th><th>Path</th>\
-         <th>Purpose</th><th>Outcome</th><th>Status</th><th>Connect</th><th>TLS</th><th>First byte</th><th>Total</th>\
-         <th>Evidence</th><th>Trace id</th></tr>\n",
-    );
-    wanted.iter().for_each(|record| write_row(&mut html, record));
-    html.push_str("</table></div>\n");
-    frame("Recent probes", build, search, &html)
+    let content = html! {
+        h1 { (wanted.len()) " of " (records.len()) " recent probes" }
+        p.dim { "The latest first; failures are kept longer." }
+        form role="search" aria-label="Recent probes" {
+            input type="search" name="q" value=(search) aria-label="Search recent probes"
+                placeholder="upstream, address, cause, trace id";
+            " " button { "Search" }
+        }
+        div.scroll tabindex="0" role="region" aria-label="Recent probes" {
+            table.logs {
+                thead {
+                    tr {
+                        @for name in HEADINGS { th scope="col" { (name) } }
+                    }
+                }
+                tbody { @for record in wanted { (row(record)) } }
+            }
+        }
+    };
+    Frame {
+        title: "Recent probes",
+        build,
+        search: "",
+        below: false,
+        live: false,
+    }
+    .around(content)
 }
 
-fn write_row(html: &mut String, record: &Record) {
+const HEADINGS: [&str; 14] = [
+    "Time",
+    "Upstream",
+    "Hop",
+    "Address",
+    "Path",
+    "Purpose",
+    "Outcome",
+    "Status",
+    "Connect",
+    "TLS",
+    "First byte",
+    "Total",
+    "Evidence",
+    "Trace id",
+];
+
+fn row(record: &Record) -> Markup {
     let times = record.timings.unwrap_or_default();
-    let millis = |time: Option<std::time::Duration>| {
-        time.map(|time| format!("{:.1} ms", time.as_secs_f64() * 1000.0))
-            .unwrap_or_default()
-    };
-    let class = if record.failed() { "bad" } else { "good" };
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        html,
-        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"{class}\">{}</td><td>{}</td>\
-         <td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"ev\">{}</td><td>{}</td></tr>",
-        clock::utc(record.at),
-        Escaped(&record.upstream),
-        Escaped(&record.hop),
-        Escaped(text_of(record.address.as_ref())),
-        Escaped(text_of(record.path.as_ref())),
-        record.purpose.label(),
-        Escaped(record.outcome),
-        text_of(record.status),
-        millis(times.connect),
-        millis(times.tls),
-        millis(times.first_byte),
-        millis(record.timings.map(|times| times.total)),
-        Escaped(record.evidence.as_deref().unwrap_or_default()),
-        text_of(record.trace),
-    );
+    let millis = |time: Option<Duration>| time.map(|time| format!("{:.1} ms", time.as_secs_f64() * 1000.0));
+    html! {
+        tr {
+            td { (moment::utc(record.at)) }
+            td { a href=(upstream_link(&record.upstream)) { (record.upstream) } }
+            td { (record.hop) }
+            td { (text_of(record.address.as_ref())) }
+            td { (text_of(record.path.as_ref())) }
+            td { (record.purpose.label()) }
+            td class=(if record.failed() { "bad" } else { "good" }) { (record.outcome) }
+            td { (text_of(record.status)) }
+            td { (text_of(millis(times.connect))) }
+            td { (text_of(millis(times.tls))) }
+            td { (text_of(millis(times.first_byte))) }
+            td { (text_of(millis(record.timings.map(|times| times.total)))) }
+            td.ev { @if let Some(evidence) = &record.evidence { (evidence.text) } }
+            td { (text_of(record.trace)) }
+        }
+    }
 }
 
 fn matches(record: &Record, search: &str) -> bool {

@@ -1,8 +1,10 @@
 //! Which path answers what.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use axum::extract::{Extension, Path, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -10,7 +12,13 @@ use axum::{Router, http::HeaderValue};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::access::Caller;
-use super::{ServerState, html, logs, probe_endpoint, runbooks, scrape, status};
+use super::{ServerState, api, failures_of, html, logs, probe_endpoint, runbooks, scrape, status, upstream};
+use crate::clock;
+
+/// The page of incidents goes back this far.
+const INCIDENTS_SHOWN: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Incidents on it at most.
+const MAX_INCIDENTS: usize = 300;
 
 /// All routes. Any other path is 404, another method 405.
 pub(super) fn router(state: ServerState) -> Router {
@@ -23,8 +31,17 @@ pub(super) fn router(state: ServerState) -> Router {
             get(move |headers: HeaderMap| async move { scrape::answer(metrics, &scrapes, &headers) }),
         )
         .route("/probe", any(probe))
+        .route("/upstreams/{name}", get(show_upstream_page))
+        .route("/incidents", get(show_incidents))
         .route("/logs", get(show_logs))
         .route("/config", get(show_config))
+        .route("/api/v1/upstreams", get(list_upstreams))
+        .route("/api/v1/upstreams/{name}", get(show_upstream))
+        .route("/api/v1/incidents", get(list_incidents))
+        .route(
+            "/api/v1/events",
+            post(add_event).layer(DefaultBodyLimit::max(api::MAX_EVENT_BYTES)),
+        )
         .route("/runbooks/", get(list_runbooks))
         .route("/runbooks/{name}", get(show_runbook))
         .route("/-/healthy", get(async || "badgateway is healthy.\n"))
@@ -35,8 +52,54 @@ pub(super) fn router(state: ServerState) -> Router {
 }
 
 async fn show_status(State(state): State<ServerState>, Extension(caller): Extension<Caller>, uri: Uri) -> Response {
-    let search = html::query(&uri, "q");
-    page(move || status::render(&state.metrics.build(), (state.upstreams)(), &search, caller.trusted)).await
+    page(move || status::render(&state.metrics.build(), &state.watched.upstreams(), &uri, caller.trusted)).await
+}
+
+async fn show_upstream_page(
+    State(state): State<ServerState>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Response {
+    if let Some(refusal) = caller.refuse() {
+        return refusal;
+    }
+    let found = tokio::task::spawn_blocking({
+        let (state, name) = (state.clone(), name.clone());
+        move || state.watched.upstream(&name)
+    });
+    let build = state.metrics.build();
+    let Ok(Some(detail)) = found.await else {
+        let answer = page(move || upstream::unknown(&build, &name)).await;
+        return (StatusCode::NOT_FOUND, answer).into_response();
+    };
+    page(move || {
+        let now = clock::now();
+        let mut incidents = state.incidents.list(SystemTime::UNIX_EPOCH, Some(&name), now);
+        incidents.truncate(upstream::MAX_INCIDENTS);
+        let shown = upstream::Shown {
+            detail: &detail,
+            failures: &failures_of(&state.history, &name),
+            incidents: &incidents,
+            changes: &state.incidents.changes(&name, upstream::MAX_CHANGES),
+            now,
+        };
+        upstream::render(&build, &shown)
+    })
+    .await
+}
+
+async fn show_incidents(State(state): State<ServerState>, Extension(caller): Extension<Caller>) -> Response {
+    if let Some(refusal) = caller.refuse() {
+        return refusal;
+    }
+    page(move || {
+        let now = clock::now();
+        let since = now.checked_sub(INCIDENTS_SHOWN).unwrap_or(SystemTime::UNIX_EPOCH);
+        let mut incidents = state.incidents.list(since, None, now);
+        incidents.truncate(MAX_INCIDENTS);
+        upstream::list_incidents(&state.metrics.build(), &incidents, now)
+    })
+    .await
 }
 
 async fn show_logs(State(state): State<ServerState>, Extension(caller): Extension<Caller>, uri: Uri) -> Response {
@@ -46,6 +109,44 @@ async fn show_logs(State(state): State<ServerState>, Extension(caller): Extensio
             let search = html::query(&uri, "q");
             page(move || logs::render(&state.metrics.build(), &logs::copy(&state.history), &search)).await
         }
+    }
+}
+
+async fn list_upstreams(State(state): State<ServerState>, Extension(caller): Extension<Caller>, uri: Uri) -> Response {
+    json(caller, move || api::upstreams(&state, &uri)).await
+}
+
+async fn show_upstream(
+    State(state): State<ServerState>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Response {
+    json(caller, move || api::upstream(&state, &name)).await
+}
+
+async fn list_incidents(State(state): State<ServerState>, Extension(caller): Extension<Caller>, uri: Uri) -> Response {
+    json(caller, move || api::incidents(&state, &uri)).await
+}
+
+async fn add_event(
+    State(state): State<ServerState>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match refuse_other_sites(&headers) {
+        Some(refusal) => refusal,
+        None => json(caller, move || api::add_event(&state, &body)).await,
+    }
+}
+
+/// Builds an answer of the API for a caller who may see it, on a thread that may take its time.
+async fn json(caller: Caller, build: impl FnOnce() -> Response + Send + 'static) -> Response {
+    match caller.refuse() {
+        Some(refusal) => refusal,
+        None => tokio::task::spawn_blocking(build).await.unwrap_or_else(|_| {
+            (StatusCode::INTERNAL_SERVER_ERROR, "The answer could not be built.\n").into_response()
+        }),
     }
 }
 

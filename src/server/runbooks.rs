@@ -5,7 +5,9 @@
 
 use std::fmt::Write;
 
-use super::html::{Escaped, frame_below};
+use maud::{Escaper, PreEscaped};
+
+use super::html::Frame;
 use crate::metrics::Build;
 use crate::shipped::{File, RUNBOOKS};
 
@@ -16,18 +18,38 @@ pub(super) fn find(name: &str) -> Option<&'static File> {
 
 /// The page that lists them.
 pub(super) fn list(build: &Build) -> String {
-    let mut html = String::from("<h2>Runbooks</h2>\n<ul>\n");
-    for File { name, .. } in RUNBOOKS {
-        // Writing to a string does not fail.
-        let _ = writeln!(html, "<li><a href=\"{0}\">{0}</a></li>", Escaped(name));
-    }
-    html.push_str("</ul>\n");
-    frame_below("Runbooks", build, &html)
+    let content = maud::html! {
+        h1 { "Runbooks" }
+        ul { @for File { name, .. } in RUNBOOKS { li { a href=(name) { (name) } } } }
+    };
+    frame("Runbooks", build, content)
 }
 
 /// The page of one.
 pub(super) fn render(build: &Build, runbook: &File) -> String {
-    frame_below(runbook.name, build, &to_html(runbook.text))
+    frame(runbook.name, build, PreEscaped(to_html(runbook.text)))
+}
+
+fn frame(title: &str, build: &Build, content: maud::Markup) -> String {
+    Frame {
+        title,
+        build,
+        search: "",
+        below: true,
+        live: false,
+    }
+    .around(content)
+}
+
+/// Text as HTML shows it, in content and in quoted attributes.
+struct Escaped<T>(T);
+
+impl<T: std::fmt::Display> std::fmt::Display for Escaped<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = String::new();
+        write!(Escaper::new(&mut text), "{}", self.0)?;
+        f.write_str(&text)
+    }
 }
 
 /// What a line continues.

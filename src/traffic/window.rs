@@ -8,6 +8,8 @@ use crate::upstream::Spike;
 
 /// Failures kept for the question what most of them share.
 const KEPT: usize = 512;
+/// Values in a ranking.
+const RANKED: usize = 5;
 /// Segments of a path that are told apart.
 const SEGMENTS: usize = 4;
 
@@ -49,6 +51,12 @@ pub struct Recent {
     pub path: Option<Arc<str>>,
     /// The backend most failures were at.
     pub backend: Option<Arc<str>>,
+    /// Causes of the failures with their numbers, the most frequent first.
+    pub causes: Vec<(Cause, u64)>,
+    /// Backends of the failures, likewise; failures before any backend was asked have none.
+    pub backends: Vec<(Arc<str>, u64)>,
+    /// Paths of the failures, likewise.
+    pub paths: Vec<(Arc<str>, u64)>,
 }
 
 impl Window {
@@ -112,6 +120,21 @@ impl Window {
             cause: most(self.failures.iter().map(|failed| failed.cause)),
             path: most_of_all(self.failures.iter().map(|failed| &failed.path)),
             backend: most_of_all(self.failures.iter().map(|failed| &failed.backend)),
+            causes: ranked(self.failures.iter().map(|failed| failed.cause)),
+            backends: ranked(
+                self.failures
+                    .iter()
+                    .map(|failed| &failed.backend)
+                    .filter(|name| !name.is_empty())
+                    .cloned(),
+            ),
+            paths: ranked(
+                self.failures
+                    .iter()
+                    .map(|failed| &failed.path)
+                    .filter(|path| !path.is_empty())
+                    .cloned(),
+            ),
         })
     }
 }
@@ -121,6 +144,16 @@ fn most<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
     values.for_each(|value| *counts.entry(value).or_default() += 1);
     let (value, _) = counts.into_iter().rev().max_by_key(|(_, count)| *count)?;
     Some(value)
+}
+
+/// The most frequent values with their numbers.
+fn ranked<T: Ord>(values: impl Iterator<Item = T>) -> Vec<(T, u64)> {
+    let mut counts: BTreeMap<T, u64> = BTreeMap::new();
+    values.for_each(|value| *counts.entry(value).or_default() += 1);
+    let mut ranked: Vec<_> = counts.into_iter().collect();
+    ranked.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    ranked.truncate(RANKED);
+    ranked
 }
 
 /// What more than half of them are, where they are something.

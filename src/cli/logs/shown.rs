@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::cause::Cause;
 use crate::cli::style::Style;
-use crate::clock;
+use crate::moment;
 use crate::offline::Report;
 
 /// Columns of the chart.
@@ -239,11 +239,14 @@ fn grouped(number: u64) -> String {
 }
 
 fn time(millis: i64) -> String {
-    clock::rfc3339_millis(millis).replace('T', " ").replace('Z', "")
+    moment::rfc3339_millis(millis).replace('T', " ").replace('Z', "")
 }
 
 fn short_time(millis: i64) -> String {
-    clock::rfc3339_millis(millis).get(11..16).unwrap_or_default().to_owned()
+    moment::rfc3339_millis(millis)
+        .get(11..16)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub fn of(upstream: &Upstream, extras: &UpstreamExtras) -> u64 {
         objective,
         spike,
         evidence,
+        version_header,
         fingerprint: _,
     } = upstream;
     (name, labels, interval, max_rate.to_bits(), objective.map(f64::to_bits)).hash(&mut state);
@@ -43,6 +44,7 @@ pub fn of(upstream: &Upstream, extras: &UpstreamExtras) -> u64 {
         window,
         minimum_requests,
         *evidence == EvidencePolicy::Full,
+        version_header.as_ref().map(http::HeaderName::as_str),
     )
         .hash(&mut state);
     hops.len().hash(&mut state);

@@ -88,6 +88,7 @@ fn gateway_facts(number: usize, state: G) -> HopFacts {
             cause: None,
             path: None,
             backend: None,
+            ranked: Ranked::default(),
         })
     });
     facts

@@ -77,6 +77,7 @@ pub(super) fn upstream(name: &str, hops: Vec<Hop>, fingerprint: u64) -> Arc<Upst
         objective: None,
         spike: Spike::default(),
         evidence: EvidencePolicy::Safe,
+        version_header: None,
         fingerprint,
     })
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::observation::Head;
-use crate::probe::http::{keep_header, kept_reason, retry_after};
+use crate::probe::http::{KeptHeaders, kept_reason, retry_after};
 
 /// How the end of a body is found (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,12 @@ pub fn cannot_be_http(bytes: &[u8]) -> bool {
 }
 
 /// Reads a whole head. `Err` names the rule that it breaks.
-pub fn parse(bytes: &[u8], to_head_request: bool, now: SystemTime) -> Result<(Head, Framing), &'static str> {
+pub fn parse(
+    bytes: &[u8],
+    to_head_request: bool,
+    kept: &KeptHeaders,
+    now: SystemTime,
+) -> Result<(Head, Framing), &'static str> {
     let mut few = [httparse::EMPTY_HEADER; 64];
     let mut many;
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
@@ -73,7 +78,7 @@ pub fn parse(bytes: &[u8], to_head_request: bool, now: SystemTime) -> Result<(He
     let mut body = BodyHeaders::default();
     for header in response.headers.iter() {
         body.take(header.name, header.value)?;
-        keep_header(&mut head.headers, header.name, header.value);
+        kept.keep(&mut head.headers, header.name, header.value);
         if (300..400).contains(&status) && header.name.eq_ignore_ascii_case("location") {
             head.location = Some(String::from_utf8_lossy(header.value).into_owned());
         }
@@ -161,7 +166,8 @@ mod tests {
     use super::*;
 
     fn check(head: &str) -> Result<(u16, Framing), &'static str> {
-        parse(head.as_bytes(), false, SystemTime::UNIX_EPOCH).map(|(head, framing)| (head.status, framing))
+        parse(head.as_bytes(), false, &KeptHeaders::default(), SystemTime::UNIX_EPOCH)
+            .map(|(head, framing)| (head.status, framing))
     }
 
     #[test]
@@ -241,13 +247,13 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-            let _ = parse(&bytes, false, SystemTime::UNIX_EPOCH);
+            let _ = parse(&bytes, false, &KeptHeaders::default(), SystemTime::UNIX_EPOCH);
             let _ = end_of_head(&bytes, 0);
         }
 
         #[test]
         fn no_headers_make_it_panic(headers in "([a-zA-Z-]{0,20}:? ?[ -~\r\n]{0,20}\r\n){0,20}") {
-            let _ = parse(format!("HTTP/1.1 200 OK\r\n{headers}\r\n").as_bytes(), false, SystemTime::UNIX_EPOCH);
+            let _ = parse(format!("HTTP/1.1 200 OK\r\n{headers}\r\n").as_bytes(), false, &KeptHeaders::default(), SystemTime::UNIX_EPOCH);
         }
     }
 }

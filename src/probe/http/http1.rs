@@ -115,7 +115,7 @@ async fn read_head<S: AsyncRead + Unpin>(
                 return Err(Finish::Fault(HttpFault::HeadTooLarge));
             }
             let (head, framing) =
-                head::parse(&progress.raw[..end], *ask.method == Method::HEAD, now).map_err(malformed)?;
+                head::parse(&progress.raw[..end], *ask.method == Method::HEAD, ask.kept, now).map_err(malformed)?;
             progress.raw.drain(..end);
             searched = 0;
             if head.status >= 200 || head.status == 101 {
@@ -243,6 +243,7 @@ mod tests {
 
     use super::*;
     use crate::observation::Response;
+    use crate::probe::http::KeptHeaders;
 
     /// The end of an exchange with a peer that sends these pieces and closes, or stalls.
     async fn against(pieces: &[&[u8]], stall: bool, limits: ReadLimits) -> ExchangeEnd {
@@ -269,6 +270,7 @@ mod tests {
             headers: &http::HeaderMap::new(),
             traceparent: String::new(),
             body: None,
+            kept: &KeptHeaders::default(),
         };
         let (end, _) = exchange(&mut ours, &ask, limits, deadline, SystemTime::UNIX_EPOCH).await;
         peer.abort();

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use crate::observation::{Head, HttpFault};
-use crate::probe::http::{Ask, ExchangeEnd, Progress, ReadLimits, keep_header, retry_after};
+use crate::probe::http::{Ask, ExchangeEnd, KeptHeaders, Progress, ReadLimits, retry_after};
 use crate::upstream::Scheme;
 
 /// Sends the request and reads the response before the deadline. Also returns when the response head came.
@@ -125,7 +125,7 @@ async fn on_stream(
     }
     let (parts, mut incoming) = response.await?.into_parts();
     progress.first_byte = Some(Instant::now());
-    progress.head = Some(Box::new(head(parts.status.as_u16(), &parts.headers, now)));
+    progress.head = Some(Box::new(head(parts.status.as_u16(), &parts.headers, ask.kept, now)));
     while let Some(data) = next_data(&mut incoming).await {
         let data = data?;
         let _ = incoming.flow_control().release_capacity(data.len());
@@ -159,7 +159,7 @@ fn request(scheme: Scheme, ask: &Ask<'_>) -> Option<Request<()>> {
 }
 
 /// Sizes are those the same head would have in HTTP/1.1: what a gateway that speaks it to its client has to buffer.
-fn head(status: u16, headers: &HeaderMap, now: SystemTime) -> Head {
+fn head(status: u16, headers: &HeaderMap, kept: &KeptHeaders, now: SystemTime) -> Head {
     let mut head = Head {
         status,
         version: "2",
@@ -170,7 +170,7 @@ fn head(status: u16, headers: &HeaderMap, now: SystemTime) -> Head {
         let line = (name.as_str().len() + value.len() + ": \r\n".len()) as u64;
         head.bytes += line;
         head.longest_line = head.longest_line.max(line);
-        keep_header(&mut head.headers, name.as_str(), value.as_bytes());
+        kept.keep(&mut head.headers, name.as_str(), value.as_bytes());
         if (300..400).contains(&status) && name == http::header::LOCATION {
             head.location = Some(String::from_utf8_lossy(value.as_bytes()).into_owned());
         }

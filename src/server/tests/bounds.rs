@@ -32,6 +32,7 @@ fn large_upstream(number: usize) -> Arc<crate::upstream::Upstream> {
         objective: None,
         spike: Spike::default(),
         evidence: EvidencePolicy::Safe,
+        version_header: None,
         fingerprint: 1,
     })
 }
