@@ -150,6 +150,8 @@ pub struct Traffic {
     ignored_clients: Vec<ipnet::IpNet>,
     requests: Waiting<Kept>,
     complaints: Waiting<KeptComplaint>,
+    /// Faults that requests were told of a moment ago.
+    told: Waiting<KeptComplaint>,
     outages: Outages,
 }
 
@@ -164,6 +166,7 @@ impl Traffic {
             ignored_clients: Vec::new(),
             requests: Waiting::default(),
             complaints: Waiting::default(),
+            told: Waiting::default(),
             outages: Outages::default(),
         }
     }
@@ -230,24 +233,23 @@ impl Traffic {
                 return kept.count(false, tally);
             }
         }
-        if self.merge_into_group(&kept) {
-            return;
-        }
-        if let Some(number) = self.requests.find(&kept.keys, |request| request.answers(&kept)) {
-            let Some(request) = self.requests.get_mut(number) else {
-                return;
-            };
-            if request.counted {
-                return;
-            }
-            request.tell(&kept);
-            if !request.is_open() {
-                request.count(tally);
-            }
-            return;
-        }
         kept.since = now;
-        let keys = kept.keys.clone();
+        if self.is_told(&kept) {
+            return;
+        }
+        self.merge_with_group(&mut kept);
+        if let Some(number) = self.requests.find(&kept.keys, |request| request.fit(&kept)) {
+            if let Some(request) = self.requests.get_mut(number)
+                && !request.counted
+            {
+                request.tell(&kept);
+                if !request.is_open() {
+                    request.count(tally);
+                }
+            }
+            return self.note_told(kept);
+        }
+        let (keys, now) = (kept.keys.clone(), kept.since);
         if let Some(oldest) = self.complaints.push(keys, kept, now, self.patience.most) {
             oldest.count(self.sources.access, tally);
         }
@@ -268,6 +270,7 @@ impl Traffic {
             true => patience.complaint,
             false => GROUP,
         };
+        while self.told.pop_older(now, TOLD).is_some() {}
         while let Some(complaint) = self.complaints.pop_older(now, wait) {
             complaint.count(self.sources.access, tally);
         }
@@ -335,30 +338,41 @@ impl Traffic {
     /// Gives a request the error lines that wait for it.
     fn complain_about(&mut self, kept: &mut Kept, now: Duration) {
         kept.since = now;
-        while let Some(number) = self.complaints.find(&kept.keys, |complaint| kept.answers(complaint)) {
-            let Some(complaint) = self.complaints.take(number) else {
+        while let Some(number) = self.complaints.find(&kept.keys, |complaint| kept.fit(complaint)) {
+            let Some(mut complaint) = self.complaints.take(number) else {
                 return;
             };
             kept.tell(&complaint);
+            complaint.since = now;
+            self.note_told(complaint);
         }
     }
 
-    /// True where an error line of the same fault waits already; it takes over what this one knows better.
-    fn merge_into_group(&mut self, kept: &KeptComplaint) -> bool {
+    /// A request was told of this fault: later lines of its group are nobody else's.
+    fn note_told(&mut self, complaint: KeptComplaint) {
+        if let Some(key) = complaint.group_key() {
+            let since = complaint.since;
+            self.told.push(vec![key], complaint, since, self.patience.most);
+        }
+    }
+
+    /// A request was told of the same fault before. Lines that come last say less: it knows all there is.
+    fn is_told(&self, kept: &KeptComplaint) -> bool {
+        let of_group = |told: &KeptComplaint| told.is_of_group(kept);
+        kept.group_key()
+            .is_some_and(|key| self.told.find_last(key, of_group).is_some())
+    }
+
+    /// Brings an error line of the same fault that waits already together with this one: what either knows better.
+    fn merge_with_group(&mut self, kept: &mut KeptComplaint) {
         let of_group = |other: &KeptComplaint| other.is_of_group(kept);
-        let Some(number) = kept
+        let waiting = kept
             .group_key()
-            .and_then(|key| self.complaints.find_last(key, of_group))
-        else {
-            return false;
-        };
-        let Some(mut other) = self.complaints.take(number) else {
-            return false;
-        };
-        other.merge(kept);
-        let (keys, since) = (other.keys.clone(), other.since);
-        self.complaints.push(keys, other, since, usize::MAX);
-        true
+            .and_then(|key| self.complaints.find_last(key, of_group));
+        if let Some(mut first) = waiting.and_then(|number| self.complaints.take(number)) {
+            first.merge(kept);
+            *kept = first;
+        }
     }
 }
 
@@ -369,3 +383,5 @@ fn first_name<'l>(names: &[&'l [u8]; 3]) -> &'l [u8] {
 
 /// Lines of one group come together.
 const GROUP: Duration = Duration::from_secs(1);
+/// How long the last lines of a group are waited for where they say nothing new: a reader may be late.
+const TOLD: Duration = Duration::from_secs(10);

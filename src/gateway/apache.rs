@@ -161,7 +161,7 @@ pub const LOGS: Logs = Logs {
     errors: Some(error_line),
     causes: CAUSES,
     tells: "The error log names the cause of almost every failed request, and why a response broke off. With %L, %{error-notes}n and %{proxy-status}n in the access log, a backend's own status is told from one httpd made, DNS, TLS and connect faults are told apart, and a cut response shows.",
-    silent: "combined alone: only the status. Without LogLevel ssl:info, all TLS faults but a certificate that does not verify look the same, and the name of a certificate is one of them. Answers that are no HTTP at all are passed on as a success and logged as such.",
+    silent: "combined alone: only the status. Without LogLevel ssl:info, all TLS faults but a certificate that does not verify look the same, and the name of a certificate is one of them. A failed connection is told with the client and no request: it is brought together with a request by client, status and time, so without %L two faults of one client in one moment may be exchanged, and without %D a connection that took longer than a second and a half to fail is not found. Answers that are no HTTP at all are passed on as a success and logged as such.",
 };
 
 const COMBINED: &str = r#"%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i""#;
@@ -578,9 +578,21 @@ fn error_line<'l>(memory: &mut Memory, line: &'l [u8]) -> ErrorLine<'l> {
             group: fault(memory, &head, number),
             client: text::without_port(head.client),
             request: request(message),
-            status: None,
+            status: status_of(number),
         },
     })
+}
+
+/// What a client gets if this attempt was the last one, of the messages that lead to one status alone and state no path.
+///
+/// Source: `proxy_util.c`, `mod_proxy_http.c`, `mod_proxy_balancer.c`, `mod_proxy_uwsgi.c`, and httpd 2.4.71.
+fn status_of(number: &[u8]) -> Option<u16> {
+    match number {
+        b"AH00957" | b"AH02454" | b"AH01114" | b"AH10101" | b"AH00866" | b"AH00896" | b"AH01079" => Some(503),
+        b"AH00940" | b"AH00934" | b"AH01170" | b"AH01167" | b"AH01171" => Some(503),
+        b"AH10404" | b"AH10124" | b"AH01106" => Some(502),
+        _ => None,
+    }
 }
 
 /// What stands before the message.

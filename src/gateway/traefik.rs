@@ -98,7 +98,7 @@ pub const LOGS: Logs = Logs {
     errors: Some(error_line),
     causes: CAUSES,
     tells: "With log.level DEBUG the log names the cause of every failed attempt; at the default level only TLS faults are named, and at WARN why a health check failed. accessLog.format json shows the service, the server, retries, and a response that broke off.",
-    silent: "The access log alone: only the status, and a status of the backend's own is told from one Traefik made only by the size of the body. Lines of the log state no request but the status, so they are joined by status and time. A connection that the backend closed or reset looks the same in the TLS handshake and after the request.",
+    silent: "The access log alone: only the status, and a status of the backend's own is told from one Traefik made only by the size of the body. Lines of the log state no request but the status, so they are joined by status, time and, where a connection failed, the backend; two other faults of one moment may be exchanged. A connection that the backend closed or reset looks the same in the TLS handshake and after the request.",
 };
 
 const VARIABLES: &[Variable] = &[

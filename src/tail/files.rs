@@ -17,8 +17,8 @@ const SAVE: Duration = Duration::from_secs(5);
 
 /// Follows until told to stop; then saves.
 ///
-/// Logs are read in the order they are given: of a later one only what was there before the earlier ones were read to
-/// their ends. So where a gateway writes first to one log and then to the other, its lines are handed out in that order.
+/// Logs are read in the order they are given: of a later one only what was there before the ends of the earlier ones were
+/// noted. So where a gateway writes first to one log and then to the other, its lines are handed out in that order.
 pub(super) async fn run(mut followers: Vec<Follower>, stop: CancellationToken) {
     let mut watch = Watch::new();
     let mut buffer = vec![0; CHUNK_BYTES];
@@ -30,7 +30,7 @@ pub(super) async fn run(mut followers: Vec<Follower>, stop: CancellationToken) {
             change = Change::Names;
         }
         let mut has_more = false;
-        for follower in &mut followers {
+        for follower in followers.iter_mut().rev() {
             follower.note(now, change == Change::Names, &mut buffer);
         }
         for follower in &mut followers {

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use super::waiting::Fit;
 use super::{Ending, FailedAttempt, GROUP, Request, Tally, Told, first_name};
 use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Stamp};
 
@@ -198,12 +199,24 @@ impl Kept {
         (ending_open && !joined) || self.attempts.iter().any(attempt_open)
     }
 
+    /// How well this error line fits this request: well where it states what the request's line does too, the identity or
+    /// the backend. Many lines state neither, and those that do must not be left without their own.
+    pub(super) fn fit(&self, complaint: &KeptComplaint) -> Option<Fit> {
+        let states_backend = || {
+            !complaint.backend.is_empty() && self.attempts.iter().any(|attempt| attempt.backend == complaint.backend)
+        };
+        let is_stated = !complaint.loose || !self.listed || states_backend();
+        self.answers(complaint)
+            .then_some(if is_stated { Fit::Well } else { Fit::Possibly })
+    }
+
     /// Whether this error line can be about this request:
     ///
     /// 1. Of two identities, both state the same. A first line found gives the request its identity.
     /// 2. Without one, there is something left that it could be about.
     /// 3. Their times fit.
-    pub(super) fn answers(&self, complaint: &KeptComplaint) -> bool {
+    /// 4. Where only the client or the status joins them, the status is the one that follows from the fault.
+    fn answers(&self, complaint: &KeptComplaint) -> bool {
         if complaint.finds_none() || complaint.effect == Effect::ClientClosed && !self.may_be_left() {
             return false;
         }
@@ -228,7 +241,8 @@ impl Kept {
             true => {
                 let close = apart.abs() <= CLOSE || (apart - took(0)).abs() <= CLOSE;
                 let failed = matches!(&self.ending, KeptEnding::Failed(told) if told.open);
-                close && failed && self.is_open()
+                let same_status = complaint.status.is_none_or(|status| self.status == Some(status));
+                close && failed && same_status && self.is_open()
             }
         }
     }
@@ -408,6 +422,7 @@ pub(super) struct KeptComplaint {
     pub(super) group: u64,
     exact: u64,
     client: u64,
+    status: Option<u16>,
     /// Only the client or the status joins it to a request.
     loose: bool,
     effect: Effect,
@@ -429,6 +444,7 @@ impl KeptComplaint {
                 b"" => 0,
                 client => hash(Bond::Client, client),
             },
+            status: complaint.join.status,
             loose: complaint.join.exact == 0 && complaint.join.request.is_empty(),
             effect: complaint.effect,
             told: complaint.reason.into(),
@@ -479,6 +495,7 @@ impl KeptComplaint {
         self.loose &= other.loose;
         self.exact = self.exact.max(other.exact);
         self.client = self.client.max(other.client);
+        self.status = self.status.or(other.status);
         if self.backend.is_empty() {
             self.backend.clone_from(&other.backend);
         }

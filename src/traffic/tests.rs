@@ -279,6 +279,106 @@ fn several_lines_of_one_fault_are_one_attempt() {
     assert_eq!(counted.attempts, ["10.0.0.1:80 connect_refused"; 2]);
 }
 
+/// Two lines of one fault as httpd writes them, of which only the second names the client.
+fn two_lines(group: u64, client: &'static str, status: u16) -> [Complaint<'static>; 2] {
+    let join = |client| Join {
+        group,
+        status: Some(status),
+        ..join(0, client, "")
+    };
+    let second = Complaint {
+        reason: Reason::open(Cause::ConnectFailed),
+        ..refused("", join(client))
+    };
+    [refused("10.0.0.1:80", join("")), second]
+}
+
+#[test]
+fn a_request_between_two_lines_of_its_fault_is_found() {
+    let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());
+    let [first, second] = two_lines(5, "10.0.0.9", 502);
+    traffic.complaint(&first, secs(0), &mut counted);
+    traffic.exchange(&bare_502(join(0, "10.0.0.9", "/a")), secs(0), &mut counted);
+    traffic.complaint(&second, secs(0), &mut counted);
+    traffic.expire(secs(300), &mut counted);
+    assert_eq!(counted.requests, ["502 connect_refused +0"]);
+    assert_eq!(counted.attempts, ["10.0.0.1:80 connect_refused"]);
+}
+
+#[test]
+fn a_later_line_of_a_fault_is_nobody_elses() {
+    let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());
+    let named = |client: &'static str| Complaint {
+        join: Join {
+            group: 5,
+            ..join(0, client, "")
+        },
+        ..refused("10.0.0.1:80", Join::default())
+    };
+    let [_, second] = two_lines(5, "10.0.0.9", 502);
+    traffic.complaint(&named("10.0.0.9"), secs(0), &mut counted);
+    traffic.exchange(&bare_502(join(0, "10.0.0.9", "/a")), secs(0), &mut counted);
+    traffic.exchange(&bare_502(join(0, "10.0.0.9", "/b")), secs(0), &mut counted);
+    traffic.complaint(&second, secs(0), &mut counted);
+    traffic.expire(secs(300), &mut counted);
+    assert_eq!(counted.requests, ["502 connect_refused +0", "502 bad_gateway +0"]);
+    assert_eq!(counted.attempts, ["10.0.0.1:80 connect_refused", " bad_gateway"]);
+    assert!(traffic.told.is_empty());
+}
+
+#[test]
+fn a_fault_that_leads_to_another_status_is_not_told_of_this_request() {
+    let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());
+    for complaint in two_lines(5, "10.0.0.9", 503) {
+        traffic.complaint(&complaint, secs(0), &mut counted);
+    }
+    traffic.exchange(&bare_502(join(0, "10.0.0.9", "/a")), secs(0), &mut counted);
+    let other = Exchange {
+        status: Some(503),
+        ..bare_502(join(0, "10.0.0.9", "/b"))
+    };
+    traffic.exchange(&other, secs(0), &mut counted);
+    traffic.finish(&mut counted);
+    assert_eq!(counted.requests, ["503 connect_refused +0", "502 bad_gateway +0"]);
+}
+
+/// Traefik's lines state the status, and the backend only where no connection came about.
+#[test]
+fn a_line_that_states_the_backend_goes_before_one_that_states_none() {
+    let status = Join {
+        status: Some(502),
+        ..Join::default()
+    };
+    let lines = [
+        Complaint {
+            reason: Reason::exact(Cause::ResponseClosed),
+            ..refused("", status)
+        },
+        refused("10.0.0.1:80", status),
+    ];
+    let request = |backend: &'static str| {
+        let mut exchange = bare_502(status);
+        exchange.tried_once(backend.as_bytes());
+        exchange
+    };
+    let requests = [request("10.0.0.1:80"), request("10.0.0.2:80")];
+    for [first, second] in [[0, 1], [1, 0]] {
+        for [one, other] in [[0, 1], [1, 0]] {
+            let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());
+            for line in [&lines[first], &lines[second]] {
+                traffic.complaint(line, secs(0), &mut counted);
+            }
+            for request in [&requests[one], &requests[other]] {
+                traffic.exchange(request, secs(0), &mut counted);
+            }
+            traffic.finish(&mut counted);
+            counted.attempts.sort();
+            let expected = ["10.0.0.1:80 connect_refused", "10.0.0.2:80 response_closed"];
+            assert_eq!(counted.attempts, expected, "lines from {first}, requests from {one}");
+        }
+    }
+}
+
 #[test]
 fn probes_are_set_apart_with_their_error_lines() {
     let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());

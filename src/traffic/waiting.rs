@@ -3,6 +3,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+/// How well something fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It states what is asked for.
+    Well,
+    /// It states nothing against it.
+    Possibly,
+}
+
 /// Things that wait.
 #[derive(Debug)]
 pub(super) struct Waiting<T> {
@@ -57,15 +66,21 @@ impl<T> Waiting<T> {
         oldest
     }
 
-    /// The number of the first one with one of these keys, keys in order of preference, for which `fits` holds.
-    pub(super) fn find(&self, keys: &[u64], fits: impl Fn(&T) -> bool) -> Option<u64> {
+    /// The number of the one with one of these keys, keys in order of preference, that fits best; of equals the first.
+    pub(super) fn find(&self, keys: &[u64], fits: impl Fn(&T) -> Option<Fit>) -> Option<u64> {
         if self.is_empty() {
             return None;
         }
         keys.iter().find_map(|key| {
-            let numbers = self.numbers.get(key)?;
-            let fitting = |number: &&u64| self.get(**number).is_some_and(&fits);
-            numbers.iter().find(fitting).copied()
+            let mut possible = None;
+            for number in self.numbers.get(key)? {
+                match self.get(*number).and_then(&fits) {
+                    Some(Fit::Well) => return Some(*number),
+                    Some(Fit::Possibly) => possible = possible.or(Some(*number)),
+                    None => {}
+                }
+            }
+            possible
         })
     }
 
@@ -162,12 +177,15 @@ mod tests {
         let mut waiting = Waiting::default();
         waiting.push(vec![1, 2], "first", NOW, 9);
         waiting.push(vec![2], "second", NOW, 9);
-        assert_eq!(waiting.find(&[3], |_| true), None);
-        let number = waiting.find(&[3, 2], |_| true).unwrap();
+        let any = |_: &&str| Some(Fit::Possibly);
+        assert_eq!(waiting.find(&[3], any), None);
+        let better = |value: &&str| Some(if *value == "second" { Fit::Well } else { Fit::Possibly });
+        assert_eq!(waiting.find(&[2], better), Some(1));
+        let number = waiting.find(&[3, 2], any).unwrap();
         assert_eq!(waiting.take(number), Some("first"));
         assert_eq!(waiting.take(number), None);
-        assert_eq!(waiting.find(&[1], |_| true), None);
-        let number = waiting.find(&[2], |value| *value == "second").unwrap();
+        assert_eq!(waiting.find(&[1], any), None);
+        let number = waiting.find(&[2], better).unwrap();
         *waiting.get_mut(number).unwrap() = "changed";
         assert_eq!(
             (waiting.pop(), waiting.pop(), waiting.len()),

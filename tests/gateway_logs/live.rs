@@ -38,7 +38,7 @@ struct Site {
     paths: [Asked; 5],
     /// What the log calls a backend where that is not its address.
     backend: fn(&str, SocketAddr) -> String,
-    /// So many ask at a time. Where error lines state no request, those of one moment cannot be told apart for certain.
+    /// So many ask at a time.
     users: usize,
     /// The logs that it reopens at the signal USR1.
     reopens: &'static [&'static str],
@@ -346,7 +346,7 @@ fn apache() {
             "cut" => "unknown".to_owned(),
             _ => backend.to_string(),
         },
-        users: 1,
+        users: 3,
         reopens: &["access", "error"],
     };
     if programs::have(&["apache2"]) {
@@ -396,7 +396,7 @@ fn traefik() {
             path("cut", 2, 200, Some("response_truncated")),
         ],
         backend: by_address,
-        users: 1,
+        users: 3,
         reopens: &["access"],
     };
     if programs::have(&["traefik"]) {

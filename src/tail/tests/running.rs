@@ -199,3 +199,41 @@ async fn a_reader_that_fails_ends_its_group() {
     let mut running = start("edge", vec![log], Arc::clone(&group.store)).unwrap();
     tokio::time::timeout(PATIENCE, running.ended()).await.unwrap();
 }
+
+/// A gateway writes why before what: whenever the reader looks, it hands the lines out in that order.
+#[test]
+fn of_two_logs_the_first_is_ahead() {
+    const PAIRS: usize = 20_000;
+    let group = Group::new();
+    let (sender, lines) = channel();
+    let logs = ["error", "access"].map(|name| Log {
+        id: format!("edge/{name}"),
+        source: Source::Files {
+            pattern: group.path(name).to_str().unwrap().into(),
+            from: From::Start,
+        },
+        envelope: Envelope::Plain,
+        lines: Box::new(Passed(sender.clone())),
+        status: Arc::default(),
+    });
+    let [mut error, mut access] = ["error", "access"].map(|name| std::fs::File::create(group.path(name)).unwrap());
+    let _running = start("edge", logs.into(), Arc::clone(&group.store)).unwrap();
+    let writer = std::thread::spawn(move || {
+        for number in 0..PAIRS {
+            error.write_all(format!("e{number}\n").as_bytes()).unwrap();
+            access.write_all(format!("a{number}\n").as_bytes()).unwrap();
+        }
+    });
+    let (mut why, mut what) = (0, 0);
+    while what < PAIRS {
+        let line = next(&lines);
+        match line.split_at(1) {
+            ("e", number) => why = number.parse::<usize>().unwrap() + 1,
+            (_, number) => {
+                what = number.parse::<usize>().unwrap() + 1;
+                assert!(what <= why, "{what} of one, {why} of the other");
+            }
+        }
+    }
+    writer.join().unwrap();
+}
