@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::daemon::{Daemon, scratch};
+use support::gateways::{self, Backends, Gateway};
+use support::metrics::Metrics;
 use support::peers::http1::{OK, answers};
 use support::peers::serve;
 use support::process::Process;
@@ -27,8 +29,12 @@ struct Stack {
 
 impl Stack {
     fn start(folder: &Path, upstream: &Value) -> Stack {
+        Stack::with_gateway(folder, &no_logs(), upstream)
+    }
+
+    fn with_gateway(folder: &Path, gateway: &Value, upstream: &Value) -> Stack {
         let daemons: Vec<_> = [11, 12]
-            .map(|last| daemon(&folder.join(last.to_string()), upstream, address(last)))
+            .map(|last| daemon(&folder.join(last.to_string()), gateway, upstream, address(last)))
             .into();
         let (webhook, notifications) = receiver();
         let (alertmanager, alertmanager_process) = alertmanager(folder, webhook);
@@ -50,10 +56,13 @@ impl Stack {
     /// Ends a daemon, starts it anew at its address, and waits until Prometheus has seen both and rounds since.
     fn restart(&mut self, which: usize, folder: &Path, upstream: &Value) {
         let listen = self.daemons[which].address();
+        let gateway = no_logs();
         // Its folder goes with it.
         drop(self.daemons.remove(which));
-        self.daemons
-            .insert(which, daemon(&folder.join((11 + which).to_string()), upstream, listen));
+        self.daemons.insert(
+            which,
+            daemon(&folder.join((11 + which).to_string()), &gateway, upstream, listen),
+        );
         let rounds = format!("badgateway_rounds_total{{instance=\"{listen}\"}}");
         wait_until("rounds after the restart are scraped", || {
             let seen = query(self.prometheus, &format!("{rounds} > 3 and resets({rounds}[1m]) > 0"));
@@ -138,11 +147,16 @@ fn rules(folder: &Path) -> PathBuf {
     file
 }
 
-fn daemon(folder: &Path, upstream: &Value, listen: SocketAddr) -> Daemon {
+/// A gateway of which no log is read.
+fn no_logs() -> Value {
+    json!({ "name": "edge", "kind": "nginx" })
+}
+
+fn daemon(folder: &Path, gateway: &Value, upstream: &Value, listen: SocketAddr) -> Daemon {
     std::fs::create_dir(folder).expect("created");
     let config = json!({
         "defaults": { "interval": "1s", "timeout": "1s", "confirm": { "delay": "200ms" } },
-        "gateways": [{ "name": "edge", "kind": "nginx" }],
+        "gateways": [gateway],
         "upstreams": [upstream],
         "external_url": format!("http://{listen}/"),
     });
@@ -284,5 +298,158 @@ fn one_backend_of_three_is_a_ticket_and_no_page() {
             .all(|(labels, _)| labels["severity"] != "critical"),
         "{:?}",
         stack.firing()
+    );
+}
+
+/// Users who ask until they are told to stop.
+struct Users {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    asking: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Users {
+    /// Some twenty requests a second, each a path of its own below `/api`.
+    fn ask(listen: SocketAddr) -> Users {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let told = std::sync::Arc::clone(&stop);
+        let asking = std::thread::spawn(move || {
+            let agent = [("User-Agent", "Mozilla/5.0 (X11; Linux) Gecko")];
+            for number in 1000.. {
+                if told.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                let answer = http::get(listen, &format!("/api/{number}"), &agent);
+                assert!(answer.is_ok(), "nginx answers: {answer:?}");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Users {
+            stop,
+            asking: Some(asking),
+        }
+    }
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let ended = self.asking.take().map(std::thread::JoinHandle::join);
+        if !std::thread::panicking() {
+            ended.expect("they asked").expect("every request was answered");
+        }
+    }
+}
+
+/// nginx sends three of ten requests for `/api` to a dead server and repeats none; `/healthz` is well.
+fn partly_dead(folder: &Path, backends: &Backends) -> Gateway {
+    let Backends { good, refused, .. } = backends;
+    let site = format!(
+        "access_log $ACCESS combined;
+         upstream api {{ server {good} weight=7 max_fails=0; server {refused} weight=3 max_fails=0; }}
+         server {{
+             listen $LISTEN;
+             location /api {{ proxy_pass http://api; proxy_next_upstream off; }}
+             location /healthz {{ proxy_pass http://{good}; }}
+         }}"
+    );
+    gateways::nginx(folder, &site)
+}
+
+#[test]
+fn a_part_of_the_traffic_fails_behind_a_healthy_health_check_and_that_is_one_page() {
+    if !programs::have(&["nginx", "prometheus", "prometheus-alertmanager"]) {
+        return;
+    }
+    let (folder, inner) = folders(&["front"]);
+    let backends = Backends::start();
+    let edge = partly_dead(&inner[0], &backends);
+    let stack = Stack::with_gateway(
+        &folder,
+        &json!({ "name": "edge", "kind": "nginx", "access_log": edge.access, "error_log": edge.error }),
+        &json!({
+            "name": "shop",
+            "origin": format!("http://{}/", backends.good),
+            "via": [{ "gateway": "edge", "url": format!("http://{}/", edge.listen) }],
+            "paths": ["/healthz"],
+            "labels": { "team": "web" },
+            "spike": { "window": "15s" },
+        }),
+    );
+    let says = |metrics: &Metrics, verdict: &str, impact: &str| {
+        metrics.sum("verdict", &[("verdict", verdict)]) == 1.0
+            && metrics.sum("upstream_impact", &[("impact", impact)]) == 1.0
+    };
+    let both_say = |verdict: &str, impact: &str| {
+        wait_until("both daemons say so", || {
+            let say = |daemon: &Daemon| says(&daemon.scrape_upstream("shop"), verdict, impact);
+            stack.daemons.iter().all(say).then_some(())
+        });
+    };
+    both_say("healthy", "none");
+    wait_until("both daemons are scraped", || {
+        let rounds = query(
+            stack.prometheus,
+            "count(badgateway_rounds_total{hop=\"edge\"} > 3) == 2",
+        );
+        (!rounds.is_empty()).then_some(())
+    });
+    wait_until("no alert fires", || stack.firing().is_empty().then_some(()));
+    assert!(stack.notifications.try_recv().is_err(), "nobody was told anything");
+
+    let users = Users::ask(edge.listen);
+    both_say("traffic_failing", "users");
+    let page = stack.notified("/page");
+    assert_eq!(page["status"], "firing", "{page:#}");
+    assert_eq!(page["groupLabels"], json!({ "upstream": "shop" }), "{page:#}");
+    let texts: Vec<String> = page["alerts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|alert| {
+            let text = &alert["annotations"];
+            assert_eq!(alert["labels"]["team"], "web", "{alert:#}");
+            format!("{} {}", text["summary"], text["description"])
+        })
+        .collect();
+    let backend = backends.refused.to_string();
+    for text in &texts {
+        for word in ["shop", "traffic_failing", "connect_refused", &backend] {
+            assert!(text.contains(word), "the page says {word:?}: {text}");
+        }
+    }
+    // No probe has failed in all that time.
+    for daemon in &stack.daemons {
+        let metrics = daemon.scrape_upstream("shop");
+        assert_eq!(
+            metrics.sum("probe_failures_total", &[]),
+            0.0,
+            "{}",
+            metrics.show("probe")
+        );
+    }
+    // While it lasts, nobody is told of anything else; updates are of the same group.
+    stack.let_rules_run(10.0);
+    drop(users);
+    let mut told = Vec::new();
+    while told.last().is_none_or(|last: &Value| last["status"] == "firing") {
+        told.push(stack.notified("/page"));
+    }
+    for update in &told {
+        assert_eq!(
+            update["groupKey"], page["groupKey"],
+            "an update of the same page: {update:#}"
+        );
+    }
+    both_say("healthy", "none");
+    wait_until("nothing fires", || stack.firing().is_empty().then_some(()));
+    stack.let_rules_run(10.0);
+    let more: Vec<_> = stack
+        .notifications
+        .try_iter()
+        .filter(|(path, _)| path == "/page")
+        .collect();
+    assert!(
+        more.iter().all(|(_, more)| more["status"] == "resolved"),
+        "one page: {more:#?}"
     );
 }
