@@ -46,6 +46,16 @@ struct ReadGateway {
     reading: tail::Running,
 }
 
+impl ReadGateway {
+    /// Stops reading, saves how far it got, and counts what still waits.
+    async fn end(self) {
+        self.reading.stop().await;
+        self.counting.finish();
+        let gateway = self.counting.gateway();
+        info!(%gateway, lines = self.counting.lines(), "its logs are read no more");
+    }
+}
+
 /// An upstream behind a gateway.
 #[derive(Clone, Debug)]
 struct Behind {
@@ -95,8 +105,7 @@ impl GatewayLogs {
             .collect();
         for name in stale {
             if let Some(read) = self.read.remove(&name) {
-                read.reading.stop().await;
-                read.counting.finish();
+                read.end().await;
             }
         }
         self.show(&wanted);
@@ -116,8 +125,7 @@ impl GatewayLogs {
     /// Stops reading and saves how far it got.
     pub async fn stop(mut self) {
         for (_, read) in self.read.drain() {
-            read.reading.stop().await;
-            read.counting.finish();
+            read.end().await;
         }
     }
 

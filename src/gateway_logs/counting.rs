@@ -83,6 +83,11 @@ impl Counting {
         self.metrics.reads(sources);
     }
 
+    /// Lines read so far, those that were not understood included.
+    pub(super) fn lines(&self) -> u64 {
+        self.metrics.lines()
+    }
+
     /// Counts a line; one that is delayed is no news.
     pub(super) fn line(&self, line: &Line<'_>, is_delayed: bool) {
         let mut state = self.state();

@@ -197,6 +197,14 @@ impl GatewayMetrics {
         *self.logs.lock().unwrap_or_else(PoisonError::into_inner) = logs;
     }
 
+    /// Lines of all its logs, as they are shown.
+    pub fn lines(&self) -> u64 {
+        self.readings()
+            .iter()
+            .map(|(_, reading)| reading.parsed + reading.unparsed)
+            .sum()
+    }
+
     /// Counts a request.
     pub fn request(&self, request: &LoggedRequest) {
         let mut state = self.state();

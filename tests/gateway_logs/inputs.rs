@@ -1,8 +1,12 @@
 //! Logs that are not there yet, may not be read, or were being read when the daemon was restarted.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::*;
 use crate::support::gateways::{self, Backends};
@@ -79,6 +83,137 @@ fn a_log_that_may_not_be_read_is_a_metric_and_one_line_and_tried_again() {
     daemon.wait_until("", |metrics| counted(metrics, 1.0));
     let said = daemon.process().output("no regular file", 10);
     assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+/// Writes lines until it is told to stop, and says how many it wrote.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    writing: std::thread::JoinHandle<u64>,
+}
+
+impl Writer {
+    /// Some fifty thousand lines a second: always more than what was read a moment ago.
+    fn start(access: &Path) -> Writer {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut file = fs::File::create(access).expect("created");
+        let told = Arc::clone(&stop);
+        let writing = std::thread::spawn(move || {
+            let lines = line(200).repeat(500);
+            let mut written = 0;
+            while !told.load(Ordering::Relaxed) {
+                file.write_all(lines.as_bytes()).expect("written");
+                written += 500;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            written
+        });
+        Writer { stop, writing }
+    }
+
+    fn end(self) -> f64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.writing.join().expect("it wrote") as f64
+    }
+}
+
+/// Daemons that read one file, one after the other.
+struct Readers {
+    scratch: PathBuf,
+    config: Value,
+}
+
+impl Readers {
+    fn of(access: &Path, scratch: &Path) -> Readers {
+        let mut config = config(access, Some(&scratch.join("storage")));
+        config["gateways"][0]["access_log"] = json!({ "path": access, "from": "start" });
+        Readers {
+            scratch: scratch.to_owned(),
+            config,
+        }
+    }
+
+    /// Every daemon removes its own folder.
+    fn start(&self, name: &str) -> Daemon {
+        let own = self.scratch.join(name);
+        fs::create_dir(&own).expect("created");
+        Daemon::start(&own, &self.config)
+    }
+
+    /// Lines before the saved position.
+    fn saved(&self) -> f64 {
+        let file = self.scratch.join("storage/positions/edge%2faccess.json");
+        let Ok(text) = fs::read_to_string(file) else {
+            return 0.0;
+        };
+        let saved: Value = serde_json::from_str(&text).expect("JSON");
+        let offset = saved["log"]["files"][0]["offset"].as_u64().expect("an offset");
+        assert_eq!(offset % line(200).len() as u64, 0, "whole lines: {saved:#}");
+        (offset / line(200).len() as u64) as f64
+    }
+}
+
+fn requests(metrics: &Metrics) -> f64 {
+    metrics.sum("gateway_requests_total", &[("upstream", "shop")])
+}
+
+#[test]
+fn stopped_in_the_middle_of_a_growing_file_it_reads_on_at_the_next_line() {
+    let (scratch, inner) = folder();
+    let access = inner.join("access.log");
+    let writer = Writer::start(&access);
+    let readers = Readers::of(&access, &scratch);
+    let mut before = 0.0;
+    for name in ["first", "second", "third"] {
+        let daemon = readers.start(name);
+        daemon.wait_until("", |metrics| match requests(metrics) {
+            found if found > 20_000.0 => Seen::Yes,
+            found => Seen::NotYet(format!("{found} requests")),
+        });
+        daemon.process().signal("TERM");
+        before += daemon.process().wait_for("how many lines it read", |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            (line["msg"] == "its logs are read no more").then(|| line["lines"].as_f64())?
+        });
+        assert_eq!(readers.saved(), before, "what was read is what was saved");
+    }
+    let last = readers.start("last");
+    last.wait_until("", |metrics| match requests(metrics) {
+        found if found > 20_000.0 => Seen::Yes,
+        found => Seen::NotYet(format!("{found} requests")),
+    });
+    let written = writer.end();
+    last.wait_until("", |metrics| counted(metrics, written - before));
+}
+
+#[test]
+fn killed_in_the_middle_of_a_growing_file_it_reads_again_what_was_not_saved() {
+    let (scratch, inner) = folder();
+    let access = inner.join("access.log");
+    let writer = Writer::start(&access);
+    let readers = Readers::of(&access, &scratch);
+    let first = readers.start("first");
+    let counted_and_saved = || {
+        let saved = readers.saved();
+        let found = requests(&first.scrape());
+        assert!(saved <= found, "{saved} lines saved, {found} counted");
+        (found, saved)
+    };
+    let (found, _) = wait_until("positions saved once and more lines counted since", || {
+        let (found, saved) = counted_and_saved();
+        (saved > 0.0 && found > saved + 20_000.0).then_some((found, saved))
+    });
+    first.process().signal("KILL");
+    wait_until("it is gone", || first.process().ended().then_some(()));
+    let saved = readers.saved();
+    assert!(saved > 0.0, "it had saved a position");
+    let second = readers.start("second");
+    second.wait_until("", |metrics| match requests(metrics) {
+        again if again > found - saved => Seen::Yes,
+        again => Seen::NotYet(format!("{again} requests")),
+    });
+    let written = writer.end();
+    // From the saved position on, each once.
+    second.wait_until("", |metrics| counted(metrics, written - saved));
 }
 
 #[test]
