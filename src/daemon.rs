@@ -137,7 +137,7 @@ pub async fn run(
         discoveries: Discoveries::new(means),
         config,
         engine: engine.clone(),
-        gateway_logs: GatewayLogs::new(metrics.clone(), engine.clone()),
+        gateway_logs: GatewayLogs::new(metrics.clone(), engine.clone(), history.clone()),
         metrics: metrics.clone(),
         history,
         incidents: incidents.clone(),

@@ -8,7 +8,7 @@ mod inputs;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::config::operation::GatewaySettings;
 use crate::engine::Engine;
 use crate::gateway;
+use crate::history::History;
 use crate::metrics::Metrics;
 use crate::tail::{self, Store};
 use crate::upstream::Upstream;
@@ -32,6 +33,7 @@ const JUDGED_EVERY: Duration = Duration::from_secs(1);
 pub struct GatewayLogs {
     metrics: Metrics,
     engine: Arc<Engine>,
+    history: Arc<Mutex<History>>,
     store: Option<(Option<std::path::PathBuf>, Arc<Store>)>,
     read: HashMap<Arc<str>, ReadGateway>,
     /// Ends when dropped.
@@ -72,10 +74,11 @@ impl PartialEq for Behind {
 
 impl GatewayLogs {
     /// Nothing is read yet.
-    pub fn new(metrics: Metrics, engine: Arc<Engine>) -> GatewayLogs {
+    pub fn new(metrics: Metrics, engine: Arc<Engine>, history: Arc<Mutex<History>>) -> GatewayLogs {
         GatewayLogs {
             metrics,
             engine,
+            history,
             store: None,
             read: HashMap::new(),
             _judging: None,
@@ -149,7 +152,7 @@ impl GatewayLogs {
     fn begin(&self, settings: &GatewaySettings, behind: Vec<Behind>, store: &Arc<Store>) -> io::Result<ReadGateway> {
         let name = &settings.gateway.name;
         let metrics = self.metrics.gateway(name).expect("its series were just made");
-        let counting = Arc::new(Counting::new(settings, &behind, metrics));
+        let counting = Arc::new(Counting::new(settings, &behind, metrics, Arc::clone(&self.history)));
         let logs = inputs::logs(settings, &counting).map_err(io::Error::other)?;
         let reading = tail::start(name, logs, Arc::clone(store))?;
         info!(gateway = %name, "reading its logs");

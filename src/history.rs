@@ -1,4 +1,5 @@
-//! Recent findings, bounded: the last ones of any kind, and failures that outlive them.
+//! Recent findings, bounded: the last ones of any kind, and failures that outlive them; and lines of gateways' logs that
+//! were not read.
 //!
 //! Pure data: the caller brings the findings and the lock. What a thousand healthy upstreams leave behind is one ring.
 
@@ -91,6 +92,25 @@ impl Record {
     }
 }
 
+/// A line of a gateway's log that was not read. Nothing of what stands in it: any client may have written that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedLine {
+    /// When it was found.
+    pub at: SystemTime,
+    /// The gateway.
+    pub gateway: Arc<str>,
+    /// The log: `access`, `error`, `syslog`, `http`, `drop`.
+    pub log: &'static str,
+    /// The file or object; `None` where it was sent.
+    pub file: Option<Box<str>>,
+    /// Where it begins in that file, bytes.
+    pub offset: Option<u64>,
+    /// Its bytes; `None` where its end had not come.
+    pub length: Option<usize>,
+    /// Why, in words.
+    pub why: &'static str,
+}
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -100,6 +120,8 @@ pub struct Bounds {
     pub failures: usize,
     /// Latest failures of each upstream that ever failed.
     pub of_upstream: usize,
+    /// Latest lines that were not read, in the whole process.
+    pub skipped: usize,
 }
 
 /// Latest failures of all upstreams together; each has an equal share.
@@ -112,6 +134,7 @@ impl Default for Bounds {
             recent: 400,
             failures: 600,
             of_upstream: 20,
+            skipped: 50,
         }
     }
 }
@@ -123,6 +146,7 @@ pub struct History {
     recent: VecDeque<Arc<Record>>,
     failures: VecDeque<Arc<Record>>,
     of_upstream: HashMap<Arc<str>, VecDeque<Arc<Record>>>,
+    skipped: VecDeque<SkippedLine>,
 }
 
 impl History {
@@ -161,6 +185,16 @@ impl History {
             .get(upstream)
             .into_iter()
             .flat_map(|own| own.iter().rev())
+    }
+
+    /// Keeps a line that was not read, and lets the oldest go.
+    pub fn skip(&mut self, line: SkippedLine) {
+        push_bounded(&mut self.skipped, line, self.bounds.skipped);
+    }
+
+    /// Lines that were not read, the latest first.
+    pub fn skipped(&self) -> impl Iterator<Item = &SkippedLine> {
+        self.skipped.iter().rev()
     }
 
     /// Forgets the failures of upstreams that went away; what the process keeps ages on its own. The room for latest
@@ -230,12 +264,12 @@ impl Trail {
 }
 
 /// Adds at the end; returns what fell out at the front, which is the new one itself where nothing is kept.
-fn push_bounded<T>(ring: &mut VecDeque<T>, record: T, bound: usize) -> Option<T> {
+fn push_bounded<T>(ring: &mut VecDeque<T>, one: T, bound: usize) -> Option<T> {
     if bound == 0 {
-        return Some(record);
+        return Some(one);
     }
     let fallen = (ring.len() >= bound).then(|| ring.pop_front()).flatten();
-    ring.push_back(record);
+    ring.push_back(one);
     fallen
 }
 
@@ -286,6 +320,7 @@ mod tests {
             recent: 3,
             failures: 2,
             of_upstream: 2,
+            skipped: 2,
         });
         for status in [501, 200, 502, 503, 201, 202, 203] {
             history.push(made(status));
@@ -296,6 +331,29 @@ mod tests {
         assert_eq!(statuses(history.latest()), [204, 203, 202, 503, 502]);
         history.retain_upstreams(|name| name != "checkout", 1);
         assert_eq!(history.failures_of("checkout").count(), 0);
+    }
+
+    #[test]
+    fn lines_that_were_not_read_are_bounded() {
+        let mut history = History::new(Bounds {
+            skipped: 2,
+            ..Bounds::default()
+        });
+        for offset in 0..3 {
+            history.skip(SkippedLine {
+                at: UNIX_EPOCH,
+                gateway: "edge".into(),
+                log: "access",
+                file: None,
+                offset: Some(offset),
+                length: None,
+                why: "binary",
+            });
+        }
+        assert_eq!(
+            history.skipped().map(|line| line.offset).collect::<Vec<_>>(),
+            [Some(2), Some(1)]
+        );
     }
 
     #[test]
@@ -311,6 +369,7 @@ mod tests {
             recent: 0,
             failures: 0,
             of_upstream: 0,
+            skipped: 0,
         });
         history.push(made(502));
         assert_eq!(history.latest().count() + history.failures_of("checkout").count(), 0);

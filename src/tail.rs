@@ -130,8 +130,8 @@ pub trait Lines: Send {
     /// datagram or an envelope held one, newline.
     fn line(&mut self, line: &[u8], seen: &Seen<'_>);
 
-    /// A line that is not handed on, and its beginning in printable ASCII, at most 512 bytes. Once for each.
-    fn skipped(&mut self, why: Skipped, sample: &[u8]);
+    /// A line that is not handed on. Once for each.
+    fn skipped(&mut self, line: &SkippedLine<'_>);
 
     /// What was at hand is handed out: a moment to publish counts. Called after at least one line or skipped line.
     fn rest(&mut self) {}
@@ -144,6 +144,33 @@ pub enum Skipped {
     TooLong,
     /// It holds NULs.
     Binary,
+}
+
+/// A line that is not handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SkippedLine<'a> {
+    /// Why not.
+    pub why: Skipped,
+    /// Its beginning in printable ASCII, at most 512 bytes. Any client may have written it.
+    pub sample: &'a str,
+    /// The file or object it is from, by the name it was first found under.
+    pub file: Option<&'a Path>,
+    /// Where it begins in that file, bytes.
+    pub offset: Option<u64>,
+    /// Its bytes without its end; `None` where its end was not there yet.
+    pub length: Option<usize>,
+}
+
+impl<'a> SkippedLine<'a> {
+    fn new(why: Skipped, file: Option<&'a Path>) -> SkippedLine<'a> {
+        SkippedLine {
+            why,
+            sample: "",
+            file,
+            offset: None,
+            length: None,
+        }
+    }
 }
 
 /// What is known of a line besides its text.

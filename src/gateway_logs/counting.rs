@@ -11,6 +11,7 @@ use crate::clock;
 use crate::config::operation::GatewaySettings;
 use crate::diagnosis::{LogEvidence, Ranked};
 use crate::exchange::Line;
+use crate::history::{History, SkippedLine};
 use crate::metrics::{GatewayMetrics, LogSource, LoggedRequest};
 use crate::traffic::{
     Ending, FailedAttempt, Patience, Request, Route, Routes, Served, Sources, Tally, Traffic, Window,
@@ -25,6 +26,7 @@ pub(super) struct Counting {
     /// Whether this is the outermost gateway of an upstream that is read live.
     user_view: Vec<bool>,
     metrics: Arc<GatewayMetrics>,
+    history: Arc<Mutex<History>>,
     /// Requests are read while they happen. Others come late: they are counted, and no news.
     is_live: bool,
     /// A clock that only moves forward.
@@ -46,7 +48,12 @@ struct State {
 }
 
 impl Counting {
-    pub(super) fn new(settings: &GatewaySettings, behind: &[Behind], metrics: Arc<GatewayMetrics>) -> Counting {
+    pub(super) fn new(
+        settings: &GatewaySettings,
+        behind: &[Behind],
+        metrics: Arc<GatewayMetrics>,
+        history: Arc<Mutex<History>>,
+    ) -> Counting {
         let upstreams: Vec<(Arc<str>, Spike)> = behind
             .iter()
             .map(|one| (one.upstream.name.clone(), one.upstream.spike))
@@ -69,6 +76,7 @@ impl Counting {
             upstreams,
             user_view: behind.iter().map(|one| one.user_view).collect(),
             metrics,
+            history,
             is_live: settings.reads_requests_live(),
             since: Instant::now(),
         }
@@ -99,6 +107,11 @@ impl Counting {
             Line::Complaint(complaint) => traffic.complaint(complaint, now, &mut tally),
             Line::Other => {}
         }
+    }
+
+    /// Keeps a line that is not read for people to see.
+    pub(super) fn skipped(&self, line: SkippedLine) {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).skip(line);
     }
 
     /// The lines at hand are counted.
@@ -295,7 +308,12 @@ mod tests {
         let metrics = Metrics::new(Build::default());
         let kind = gateway::kind("nginx").unwrap();
         metrics.configure_gateways(&[("edge".into(), vec![("shop".into(), true)], kind.logs.unwrap().causes)]);
-        let counting = Counting::new(&config.gateways[0], &behind, metrics.gateway("edge").unwrap());
+        let counting = Counting::new(
+            &config.gateways[0],
+            &behind,
+            metrics.gateway("edge").unwrap(),
+            Arc::default(),
+        );
         let mut parser = Parser::new(kind, None).unwrap();
         for number in 0..30 {
             // Its reason is in the error log: it waits for that.

@@ -11,8 +11,9 @@ use crate::clock;
 use crate::config::operation::{Envelope, GatewaySettings, Log, LogInput, ReadFrom, SyslogListener};
 use crate::gateway::log::{FormatError, Parser};
 use crate::gateway::{self, Kind};
+use crate::history;
 use crate::metrics::{LogSource, Reading, ReadingLog};
-use crate::tail::{self, Lines, Seen, Skipped, Status};
+use crate::tail::{self, Lines, MAX_LINE_BYTES, Seen, Skipped, SkippedLine, Status};
 
 /// Every log of a gateway, ready to be read into `counting`. Gateways write why before they write what came of it, so the
 /// error log is read first.
@@ -106,10 +107,12 @@ fn reader(
         envelope,
         lines: Box::new(Counted {
             name: format!("{name}/{label}"),
+            label,
             parser,
             counting: Arc::clone(counting),
             read: Arc::clone(&read),
             told: false,
+            told_skipped: false,
         }),
         status: Arc::clone(&read.status),
     };
@@ -150,11 +153,14 @@ impl ReadingLog for Read {
 /// Takes the lines of one log apart and counts them.
 struct Counted {
     name: String,
+    label: &'static str,
     parser: Parser,
     counting: Arc<Counting>,
     read: Arc<Read>,
     /// A line that was not understood has been shown.
     told: bool,
+    /// A line that is not read has been shown.
+    told_skipped: bool,
 }
 
 impl Lines for Counted {
@@ -177,9 +183,32 @@ impl Lines for Counted {
         }
     }
 
-    fn skipped(&mut self, why: Skipped, sample: &[u8]) {
-        let sample = sample.escape_ascii().to_string();
-        warn!(log = self.name, ?why, sample, "a line is skipped");
+    fn skipped(&mut self, line: &SkippedLine<'_>) {
+        let why = match line.why {
+            Skipped::TooLong => TOO_LONG,
+            Skipped::Binary => "holds NULs",
+        };
+        let file = line.file.map(|file| file.to_string_lossy());
+        if !std::mem::replace(&mut self.told_skipped, true) {
+            let (offset, sample) = (line.offset, line.sample);
+            warn!(
+                log = self.name,
+                why,
+                file = file.as_deref(),
+                offset,
+                sample,
+                "a line is skipped; /logs shows further ones"
+            );
+        }
+        self.counting.skipped(history::SkippedLine {
+            at: clock::now(),
+            gateway: Arc::clone(self.counting.gateway()),
+            log: self.label,
+            file: file.map(|file| file.into()),
+            offset: line.offset,
+            length: line.length,
+            why,
+        });
     }
 
     fn rest(&mut self) {
@@ -191,3 +220,6 @@ impl Lines for Counted {
 
 /// That much of a line is shown.
 const SHOWN: usize = 200;
+
+const TOO_LONG: &str = "longer than 64 KiB";
+const _: () = assert!(MAX_LINE_BYTES == 64 * 1024);

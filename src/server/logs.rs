@@ -1,4 +1,5 @@
-//! `/logs`: recent probes, the latest first; failures are kept longer than the others.
+//! `/logs`: recent probes, the latest first; failures are kept longer than the others. Below them, lines of gateways' logs
+//! that were not read.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,22 +7,27 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::html::{Frame, upstream_link};
-use crate::history::{History, Record};
+use crate::history::{History, Record, SkippedLine};
 use crate::metrics::Build;
 use crate::moment;
 
-/// Takes the records out; the lock is held for as long as that takes.
-pub(super) fn copy(history: &Mutex<History>) -> Vec<Arc<Record>> {
-    history
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .latest()
-        .cloned()
-        .collect()
+/// What the page shows.
+pub(super) struct Shown {
+    records: Vec<Arc<Record>>,
+    skipped: Vec<SkippedLine>,
+}
+
+/// Takes what is shown out; the lock is held for as long as that takes.
+pub(super) fn copy(history: &Mutex<History>) -> Shown {
+    let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+    Shown {
+        records: history.latest().cloned().collect(),
+        skipped: history.skipped().cloned().collect(),
+    }
 }
 
 /// Builds the page.
-pub(super) fn render(build: &Build, records: &[Arc<Record>], search: &str) -> String {
+pub(super) fn render(build: &Build, Shown { records, skipped }: &Shown, search: &str) -> String {
     let wanted: Vec<&Arc<Record>> = records.iter().filter(|record| matches(record, search)).collect();
     let content = html! {
         h1 { (wanted.len()) " of " (records.len()) " recent probes" }
@@ -41,6 +47,7 @@ pub(super) fn render(build: &Build, records: &[Arc<Record>], search: &str) -> St
                 tbody { @for record in wanted { (row(record)) } }
             }
         }
+        (skipped_lines(skipped, search))
     };
     Frame {
         title: "Recent probes",
@@ -51,6 +58,8 @@ pub(super) fn render(build: &Build, records: &[Arc<Record>], search: &str) -> St
     }
     .around(content)
 }
+
+const SKIPPED_HEADINGS: [&str; 7] = ["Time", "Gateway", "Log", "File", "Offset", "Bytes", "Why"];
 
 const HEADINGS: [&str; 14] = [
     "Time",
@@ -68,6 +77,39 @@ const HEADINGS: [&str; 14] = [
     "Evidence",
     "Trace id",
 ];
+
+/// Lines that were not read, where there are any: where they stand and why, never what stands in them.
+fn skipped_lines(skipped: &[SkippedLine], search: &str) -> Markup {
+    let search = search.to_lowercase();
+    let wanted: Vec<&SkippedLine> = skipped
+        .iter()
+        .filter(|line| search.is_empty() || line.gateway.to_lowercase().contains(&search))
+        .collect();
+    html! {
+        @if !skipped.is_empty() {
+            h2 { (wanted.len()) " of " (skipped.len()) " skipped log lines" }
+            p.dim { "Lines of the gateways' logs that were not read, the latest first; what stands in them is not shown." }
+            div.scroll tabindex="0" role="region" aria-label="Skipped log lines" {
+                table.logs {
+                    thead { tr { @for name in SKIPPED_HEADINGS { th scope="col" { (name) } } } }
+                    tbody {
+                        @for line in wanted {
+                            tr {
+                                td { (moment::utc(line.at)) }
+                                td { (line.gateway) }
+                                td { (line.log) }
+                                td { (line.file.as_deref().unwrap_or_default()) }
+                                td { (text_of(line.offset)) }
+                                td { @match line.length { Some(length) => (length), None => "no end yet" } }
+                                td { (line.why) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
 
 fn row(record: &Record) -> Markup {
     let times = record.timings.unwrap_or_default();

@@ -78,7 +78,7 @@ fn join(entry: &Entry<'_>, joined: &mut Joined, seen: &Seen<'_>, sink: &mut Sink
     }
     if !*overlong && parts.len() + entry.text.len() > MAX_LINE_BYTES {
         let sample = if parts.is_empty() { entry.text } else { parts.as_slice() };
-        sink.skip(Skipped::TooLong, sample);
+        sink.skip(Skipped::TooLong, sample, &seen);
         *overlong = true;
         *parts = Vec::new();
     }
@@ -95,7 +95,7 @@ fn join(entry: &Entry<'_>, joined: &mut Joined, seen: &Seen<'_>, sink: &mut Sink
 fn emit(text: &[u8], seen: &Seen<'_>, sink: &mut Sink) {
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     if memchr(0, text).is_some() {
-        sink.skip(Skipped::Binary, text);
+        sink.skip(Skipped::Binary, text, seen);
     } else if !text.is_empty() {
         sink.line(text, seen);
     }

@@ -140,7 +140,7 @@ impl Followed {
                 file: Some(&self.at.name),
                 ..Seen::default()
             };
-            let done = sink.chunk(&buffer[..filled], &mut self.at.begun, &seen);
+            let done = sink.chunk_of_file(&buffer[..filled], next, &mut self.at.begun, &seen);
             if done == 0 {
                 // No further newline: what is left waits for its end.
                 self.is_read = true;

@@ -136,7 +136,7 @@ fn drain(datagrams: &Datagrams, buffer: &mut [u8], sink: &mut Sink) {
 /// One datagram: some senders end it with a newline or a NUL.
 fn take(datagram: &[u8], sink: &mut Sink) {
     if datagram.len() > MAX_LINE_BYTES {
-        return sink.skip(Skipped::TooLong, datagram);
+        return sink.skip(Skipped::TooLong, datagram, &Seen::default());
     }
     let end = datagram.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r' | 0));
     if let Some(end) = end {
@@ -148,7 +148,7 @@ fn hand_out(frames: Vec<Frame>, sink: &mut Sink) {
     for frame in frames {
         match frame {
             Frame::Message(message) => take(&message, sink),
-            Frame::TooLong(sample) => sink.skip(Skipped::TooLong, &sample),
+            Frame::TooLong(sample) => sink.skip(Skipped::TooLong, &sample, &Seen::default()),
         }
     }
 }

@@ -10,7 +10,6 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 
 use super::MAX_LINE_BYTES;
 use super::sink::{Begun, Sink};
-use super::split::beginning;
 use super::{Seen, Skipped};
 
 /// Keys that shippers put beside a line they carry. Vector: `file`, `host`, `source_type`, `timestamp` and `kubernetes`,
@@ -140,7 +139,7 @@ impl Records {
         self.seen -= start;
         if self.kept.len() > MAX_LINE_BYTES {
             if !self.overlong {
-                sink.skip(Skipped::TooLong, beginning(&self.kept));
+                sink.skip(Skipped::TooLong, &self.kept, &Seen::default());
             }
             self.overlong = true;
             self.kept.clear();

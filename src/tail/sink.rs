@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::envelope::{self, Joined};
-use super::split::{Piece, beginning, hand_on, split};
-use super::{Envelope, Lines, Seen, Skipped, Status};
+use super::split::{Piece, Unfit, beginning, hand_on, split};
+use super::{Envelope, Lines, Seen, Skipped, SkippedLine, Status};
 
 /// Where lines go.
 pub(super) struct Sink {
@@ -38,15 +38,26 @@ impl Sink {
 
     /// Hands out the whole lines of `chunk`; says how many bytes are done with.
     pub fn chunk(&mut self, chunk: &[u8], begun: &mut Begun, seen: &Seen<'_>) -> usize {
+        self.lines_of(chunk, None, begun, seen)
+    }
+
+    /// As [`Self::chunk`], of bytes that begin at `offset` of their file.
+    pub fn chunk_of_file(&mut self, chunk: &[u8], offset: u64, begun: &mut Begun, seen: &Seen<'_>) -> usize {
+        self.lines_of(chunk, Some(offset), begun, seen)
+    }
+
+    fn lines_of(&mut self, chunk: &[u8], offset: Option<u64>, begun: &mut Begun, seen: &Seen<'_>) -> usize {
         let Begun { skipping, joined } = begun;
-        split(chunk, skipping, |piece| self.piece(piece, joined, seen))
+        split(chunk, skipping, |piece| self.piece(piece, offset, joined, seen))
     }
 
     /// What is left when nothing more will come: a line without its end, and parts that were not completed.
     pub fn end(&mut self, rest: &[u8], begun: &mut Begun, seen: &Seen<'_>) {
         let seen = &Seen { is_cut: true, ..*seen };
         if !begun.skipping {
-            hand_on(rest, true, &mut |piece| self.piece(piece, &mut begun.joined, seen));
+            hand_on(rest, 0, true, &mut |piece| {
+                self.piece(piece, None, &mut begun.joined, seen)
+            });
         }
         begun.skipping = false;
         for (stream, text) in begun.joined.take() {
@@ -60,7 +71,9 @@ impl Sink {
 
     /// A message that came alone, as one datagram or record.
     pub fn whole(&mut self, text: &[u8], seen: &Seen<'_>) {
-        hand_on(text, true, &mut |piece| self.piece(piece, &mut Joined::default(), seen));
+        hand_on(text, 0, true, &mut |piece| {
+            self.piece(piece, None, &mut Joined::default(), seen)
+        });
     }
 
     /// One line, the envelope taken off.
@@ -69,17 +82,25 @@ impl Sink {
         self.lines.line(line, seen);
     }
 
-    pub fn skip(&mut self, why: Skipped, sample: &[u8]) {
+    /// A text that is not handed on, of which no more is known than `text`.
+    pub fn skip(&mut self, why: Skipped, text: &[u8], seen: &Seen<'_>) {
+        self.skip_line(text, SkippedLine::new(why, seen.file));
+    }
+
+    fn skip_line(&mut self, text: &[u8], line: SkippedLine<'_>) {
         self.handed = true;
         Status::add(
-            match why {
+            match line.why {
                 Skipped::TooLong => &self.status.too_long,
                 Skipped::Binary => &self.status.binary,
             },
             1,
         );
-        let sample = beginning(sample).escape_ascii().to_string();
-        self.lines.skipped(why, sample.as_bytes());
+        let sample = beginning(text).escape_ascii().to_string();
+        self.lines.skipped(&SkippedLine {
+            sample: &sample,
+            ..line
+        });
     }
 
     /// Nothing more is at hand.
@@ -89,11 +110,26 @@ impl Sink {
         }
     }
 
-    fn piece(&mut self, piece: Piece<'_>, joined: &mut Joined, seen: &Seen<'_>) {
+    fn piece(&mut self, piece: Piece<'_>, offset: Option<u64>, joined: &mut Joined, seen: &Seen<'_>) {
         match (piece, self.envelope) {
             (Piece::Line(line), Envelope::Plain) => self.line(line, seen),
             (Piece::Line(line), kind) => envelope::open(kind, line, joined, seen, self),
-            (Piece::Skipped(why, sample), _) => self.skip(why, sample),
+            (
+                Piece::Skipped(Unfit {
+                    why,
+                    at,
+                    text,
+                    is_whole,
+                }),
+                _,
+            ) => {
+                let line = SkippedLine {
+                    offset: offset.map(|offset| offset + at as u64),
+                    length: is_whole.then_some(text.len()),
+                    ..SkippedLine::new(why, seen.file)
+                };
+                self.skip_line(text, line);
+            }
         }
     }
 }

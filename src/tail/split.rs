@@ -12,8 +12,20 @@ const SAMPLE_BYTES: usize = 128;
 pub(super) enum Piece<'a> {
     /// A line, without its line end.
     Line(&'a [u8]),
-    /// One that is not handed on, and its beginning.
-    Skipped(Skipped, &'a [u8]),
+    /// One that is not handed on.
+    Skipped(Unfit<'a>),
+}
+
+/// A line that is not handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unfit<'a> {
+    pub why: Skipped,
+    /// Where it begins in the chunk.
+    pub at: usize,
+    /// The line, or what there is of it.
+    pub text: &'a [u8],
+    /// Its end is there.
+    pub is_whole: bool,
 }
 
 /// Hands out the lines of `chunk` and says how many bytes are done with; the caller keeps the rest, at most
@@ -25,10 +37,10 @@ pub(super) fn split<'a>(chunk: &'a [u8], skipping: &mut bool, mut each: impl FnM
     let has_nul = memchr(0, chunk).is_some();
     let mut start = 0;
     for end in memchr_iter(b'\n', chunk) {
-        let line = &chunk[start..end];
+        let (at, line) = (start, &chunk[start..end]);
         start = end + 1;
         if !std::mem::take(skipping) {
-            hand_on(line, has_nul, &mut each);
+            hand_on(line, at, has_nul, &mut each);
         }
     }
     if *skipping {
@@ -39,26 +51,38 @@ pub(super) fn split<'a>(chunk: &'a [u8], skipping: &mut bool, mut each: impl FnM
         rest = without_hole(rest);
     }
     if rest.len() > MAX_LINE_BYTES {
-        each(Piece::Skipped(Skipped::TooLong, beginning(rest)));
+        each(Piece::Skipped(Unfit {
+            why: Skipped::TooLong,
+            at: chunk.len() - rest.len(),
+            text: rest,
+            is_whole: false,
+        }));
         *skipping = true;
         return chunk.len();
     }
     chunk.len() - rest.len()
 }
 
-/// One whole line, or why it is none.
-pub(super) fn hand_on<'a>(line: &'a [u8], may_hold_nul: bool, each: &mut impl FnMut(Piece<'a>)) {
-    let mut line = line.strip_suffix(b"\r").unwrap_or(line);
-    if may_hold_nul {
-        line = without_hole(line);
-    }
+/// One whole line that begins `at` that byte of the chunk, or why it is none.
+pub(super) fn hand_on<'a>(line: &'a [u8], at: usize, may_hold_nul: bool, each: &mut impl FnMut(Piece<'a>)) {
+    let text = if may_hold_nul { without_hole(line) } else { line };
+    let at = at + line.len() - text.len();
+    let line = text.strip_suffix(b"\r").unwrap_or(text);
     if line.is_empty() {
         return;
     }
+    let unfit = |why| {
+        Piece::Skipped(Unfit {
+            why,
+            at,
+            text: line,
+            is_whole: true,
+        })
+    };
     each(if line.len() > MAX_LINE_BYTES {
-        Piece::Skipped(Skipped::TooLong, beginning(line))
+        unfit(Skipped::TooLong)
     } else if may_hold_nul && memchr(0, line).is_some() {
-        Piece::Skipped(Skipped::Binary, beginning(line))
+        unfit(Skipped::Binary)
     } else {
         Piece::Line(line)
     });
@@ -87,7 +111,7 @@ mod tests {
             let done = split(&kept, &mut skipping, |piece| {
                 found.push(match piece {
                     Piece::Line(line) => line.escape_ascii().to_string(),
-                    Piece::Skipped(why, sample) => format!("{why:?} {}", sample.len()),
+                    Piece::Skipped(unfit) => format!("{:?}", unfit.why),
                 });
             });
             kept.drain(..done);
@@ -106,9 +130,9 @@ mod tests {
             (b"one\r\n\n\r\ntwo\r\n", &["one", "two"]),
             (b"one\nno end", &["one"]),
             (b"\0\0\0\0one\n", &["one"]),
-            (b"o\0e\ntwo\n", &["Binary 3", "two"]),
+            (b"o\0e\ntwo\n", &["Binary", "two"]),
             (b"\xff\xfe\n", &["\\xff\\xfe"]),
-            (&long, &["TooLong 128", "next"]),
+            (&long, &["TooLong", "next"]),
             (b"\0\0", &[]),
         ];
         for (text, expected) in cases {
@@ -124,6 +148,26 @@ mod tests {
             }
         }
         assert_eq!(pieces(&most, 4_096).len(), 2);
+    }
+
+    #[test]
+    fn where_a_line_begins_that_is_skipped() {
+        let long = vec![b'x'; MAX_LINE_BYTES + 1];
+        let cases: [(&[u8], usize, usize, bool); 4] = [
+            (b"one\no\0e\r\n", 4, 3, true),
+            (b"one\n\0\0o\0e\ntwo", 6, 3, true),
+            (&[b"one\n", &long[..], b"\n"].concat(), 4, MAX_LINE_BYTES + 1, true),
+            (&[b"one\n\0", &long[..]].concat(), 5, MAX_LINE_BYTES + 1, false),
+        ];
+        for (text, at, length, is_whole) in cases {
+            let mut found = Vec::new();
+            split(text, &mut false, |piece| {
+                if let Piece::Skipped(unfit) = piece {
+                    found.push((unfit.at, unfit.text.len(), unfit.is_whole));
+                }
+            });
+            assert_eq!(found, [(at, length, is_whole)]);
+        }
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::follow::Follower;
 use super::sink::Sink;
-use super::{CHUNK_BYTES, Envelope, From, Lines, Seen, Skipped, Status, Store};
+use super::{CHUNK_BYTES, Envelope, From, Lines, Seen, SkippedLine, Status, Store};
 
 /// Keeps what it is given.
 #[derive(Clone, Default)]
@@ -37,9 +37,8 @@ impl Lines for Taken {
         self.0.lock().unwrap().push(text);
     }
 
-    fn skipped(&mut self, why: Skipped, sample: &[u8]) {
-        let sample = String::from_utf8_lossy(sample).into_owned();
-        self.0.lock().unwrap().push(format!("{why:?}: {sample}"));
+    fn skipped(&mut self, line: &SkippedLine<'_>) {
+        self.0.lock().unwrap().push(format!("{:?}: {}", line.why, line.sample));
     }
 }
 

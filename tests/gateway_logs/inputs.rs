@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::support::gateways::{self, Backends};
+use crate::support::http;
 use crate::support::programs;
 use crate::support::stack::wait_until;
 
@@ -83,6 +84,46 @@ fn a_log_that_may_not_be_read_is_a_metric_and_one_line_and_tried_again() {
     daemon.wait_until("", |metrics| counted(metrics, 1.0));
     let said = daemon.process().output("no regular file", 10);
     assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn a_line_of_100_mb_or_binary_is_skipped_counted_and_shown_once() {
+    let (scratch, inner) = folder();
+    let access = inner.join("access.log");
+    let mut config = config(&access, None);
+    config["gateways"][0]["access_log"] = json!({ "path": access, "from": "start" });
+    let mut file = fs::File::create(&access).expect("created");
+    let mut write = |bytes: &[u8]| file.write_all(bytes).expect("written");
+    write(line(200).as_bytes());
+    write(b"jane@example.com \0\x01\x02 secret-of-a-client\n");
+    let daemon = Daemon::start(&scratch, &config);
+    // Each piece of it is read while its end is still to come.
+    let megabyte = "GET /secret-of-a-client ".repeat(45_000).into_bytes();
+    (0..100).for_each(|_| write(&megabyte));
+    daemon.wait_until("", |metrics| {
+        match metrics.sum("gateway_log_lines_total", &[("log", "access"), ("result", "unparsed")]) {
+            2.0 => Seen::Yes,
+            found => Seen::NotYet(format!("2 lines skipped, not {found}")),
+        }
+    });
+    write(b"\n");
+    write(line(502).as_bytes());
+    daemon.wait_until("", |metrics| counted(metrics, 2.0));
+    let metrics = daemon.scrape();
+    assert_eq!(metrics.sum("gateway_log_lines_total", &[("result", "unparsed")]), 2.0);
+
+    let page = http::get(daemon.address(), "/logs", &[]).expect("a page").text();
+    let path = access.display().to_string();
+    let first = line(200).len();
+    let of_binary = format!("<td>{path}</td><td>{first}</td><td>39</td><td>holds NULs</td>");
+    let long = format!(
+        "<td>{path}</td><td>{}</td><td>no end yet</td><td>longer than 64 KiB</td>",
+        first + 40
+    );
+    for row in [&of_binary, &long] {
+        assert_eq!(page.matches(row.as_str()).count(), 1, "{row} once:\n{page}");
+    }
+    assert!(!page.contains("secret-of-a-client"), "{page}");
 }
 
 /// Writes lines until it is told to stop, and says how many it wrote.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::tail::sink::Begun;
 use crate::tail::tests::Taken;
-use crate::tail::{Lines, Status};
+use crate::tail::{Lines, SkippedLine, Status};
 
 /// Writes down a line with all that is known of it.
 #[derive(Default, Clone)]
@@ -26,8 +26,9 @@ impl Lines for Told {
         self.0.line(told.as_bytes(), &Seen::default());
     }
 
-    fn skipped(&mut self, why: Skipped, sample: &[u8]) {
-        self.0.skipped(why, &sample[..sample.len().min(10)]);
+    fn skipped(&mut self, line: &SkippedLine<'_>) {
+        let sample = &line.sample[..line.sample.len().min(10)];
+        self.0.skipped(&SkippedLine { sample, ..*line });
     }
 }
 
@@ -254,8 +255,8 @@ impl Lines for Counted {
         *counted = (counted.0 + 1, counted.1 + line.len());
     }
 
-    fn skipped(&mut self, _: Skipped, sample: &[u8]) {
-        assert!(sample.is_ascii() && sample.len() <= 512);
+    fn skipped(&mut self, line: &SkippedLine<'_>) {
+        assert!(line.sample.is_ascii() && line.sample.len() <= 512);
         self.0.lock().unwrap().0 += 1;
     }
 }

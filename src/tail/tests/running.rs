@@ -18,8 +18,8 @@ impl Lines for Passed {
             .send(program.unwrap_or_default() + &String::from_utf8_lossy(line));
     }
 
-    fn skipped(&mut self, why: Skipped, _: &[u8]) {
-        let _ = self.0.send(format!("{why:?}"));
+    fn skipped(&mut self, line: &SkippedLine<'_>) {
+        let _ = self.0.send(format!("{:?}", line.why));
     }
 }
 
@@ -182,7 +182,7 @@ impl Lines for Failing {
         panic!("a fault of the parser");
     }
 
-    fn skipped(&mut self, _: Skipped, _: &[u8]) {}
+    fn skipped(&mut self, _: &SkippedLine<'_>) {}
 }
 
 #[tokio::test]
