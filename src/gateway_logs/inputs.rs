@@ -21,10 +21,10 @@ pub(super) fn logs(settings: &GatewaySettings, counting: &Arc<Counting>) -> Resu
     let kind = gateway::kind(settings.gateway.kind).unwrap_or(gateway::GENERIC);
     let mut readers = Vec::new();
     if let Some(log) = &settings.error_log {
-        readers.push(of_log(log, label_of(&log.input, "error"), kind, settings, counting)?);
+        readers.push(of_log(log, "error", kind, settings, counting)?);
     }
     if let Some(log) = &settings.access_log {
-        readers.push(of_log(log, label_of(&log.input, "access"), kind, settings, counting)?);
+        readers.push(of_log(log, "access", kind, settings, counting)?);
     }
     if let Some(syslog) = &settings.syslog {
         let listener = match &syslog.listen {
@@ -33,6 +33,7 @@ pub(super) fn logs(settings: &GatewaySettings, counting: &Arc<Counting>) -> Resu
         };
         let parser = Parser::new(kind, syslog.format.as_deref())?;
         readers.push(reader(
+            "syslog",
             "syslog",
             tail::Source::Syslog(listener),
             tail::Envelope::Plain,
@@ -62,7 +63,7 @@ fn label_of(input: &LogInput, role: &'static str) -> &'static str {
 
 fn of_log(
     log: &Log,
-    label: &'static str,
+    role: &'static str,
     kind: &'static Kind,
     settings: &GatewaySettings,
     counting: &Arc<Counting>,
@@ -88,10 +89,13 @@ fn of_log(
         Envelope::Syslog => tail::Envelope::Syslog,
     };
     let parser = Parser::new(kind, log.format.as_deref())?;
-    Ok(reader(label, source, envelope, parser, settings, counting))
+    let label = label_of(&log.input, role);
+    Ok(reader(role, label, source, envelope, parser, settings, counting))
 }
 
+/// A gateway has one log of each role; two may have one label.
 fn reader(
+    role: &'static str,
     label: &'static str,
     source: tail::Source,
     envelope: tail::Envelope,
@@ -102,11 +106,11 @@ fn reader(
     let read = Arc::new(Read::default());
     let name = &settings.gateway.name;
     let log = tail::Log {
-        id: format!("{name}/{label}"),
+        id: format!("{name}/{role}"),
         source,
         envelope,
         lines: Box::new(Counted {
-            name: format!("{name}/{label}"),
+            name: format!("{name}/{role}"),
             label,
             parser,
             counting: Arc::clone(counting),

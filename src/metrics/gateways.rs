@@ -65,6 +65,21 @@ pub struct Reading {
     pub rotations: Option<u64>,
 }
 
+impl Reading {
+    /// Both together: read while each of them is, and as late as the later one.
+    fn with(&self, other: &Reading) -> Reading {
+        let sum = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).reduce(|one, other| one + other);
+        Reading {
+            up: self.up && other.up,
+            parsed: self.parsed + other.parsed,
+            unparsed: self.unparsed + other.unparsed,
+            unread_bytes: sum(self.unread_bytes, other.unread_bytes),
+            last_line: self.last_line.into_iter().chain(other.last_line).reduce(f64::max),
+            rotations: sum(self.rotations, other.rotations),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct State {
     /// What the kind can state, sorted.
@@ -275,9 +290,18 @@ impl GatewayMetrics {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// By label: logs that come the same way are shown as one.
     fn readings(&self) -> Vec<(&'static str, Reading)> {
         let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.iter().map(|(log, source)| (*log, source.reading())).collect()
+        let mut readings: Vec<(&'static str, Reading)> = Vec::new();
+        for (log, source) in logs.iter() {
+            let reading = source.reading();
+            match readings.iter_mut().find(|(known, _)| known == log) {
+                Some((_, known)) => *known = known.with(&reading),
+                None => readings.push((log, reading)),
+            }
+        }
+        readings
     }
 }
 

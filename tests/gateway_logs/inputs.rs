@@ -12,7 +12,7 @@ use super::*;
 use crate::support::gateways::{self, Backends};
 use crate::support::http;
 use crate::support::programs;
-use crate::support::stack::wait_until;
+use crate::support::stack::{address, wait_until};
 
 fn config(access: &Path, storage: Option<&Path>) -> Value {
     let mut config = json!({
@@ -124,6 +124,44 @@ fn a_line_of_100_mb_or_binary_is_skipped_counted_and_shown_once() {
         assert_eq!(page.matches(row.as_str()).count(), 1, "{row} once:\n{page}");
     }
     assert!(!page.contains("secret-of-a-client"), "{page}");
+}
+
+#[test]
+fn both_logs_by_http_are_one_series_and_each_is_read() {
+    let (scratch, inner) = folder();
+    let (access, error) = (address(6), address(6));
+    let mut config = config(&inner, None);
+    config["gateways"][0]["access_log"] = json!({ "http": access.to_string() });
+    config["gateways"][0]["error_log"] = json!({ "http": error.to_string() });
+    let daemon = Daemon::start(&scratch, &config);
+    let of_http = |metrics: &Metrics, name: &'static str| -> Vec<f64> {
+        let logs = metrics.all(name, &[("gateway", "edge")]);
+        logs.map(|log| {
+            assert_eq!(log.labels["log"], "http");
+            log.value
+        })
+        .collect()
+    };
+    daemon.wait_until("", |metrics| match of_http(metrics, "gateway_log_up") {
+        up if up == [1.0] => Seen::Yes,
+        up => Seen::NotYet(format!("one series, 1, not {up:?}")),
+    });
+    let refused = "2026/11/20 12:00:00 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to \
+                   upstream, client: 10.0.0.1, server: , request: \"GET / HTTP/1.1\", upstream: \
+                   \"http://127.0.0.1:9/\", host: \"shop\"\n";
+    for (listen, line) in [(error, refused.to_owned()), (access, line(502))] {
+        let answer = http::ask(listen, "POST", "/", &[], line.as_bytes()).expect("an answer");
+        assert!((200..300).contains(&answer.status), "{answer:?}");
+    }
+    let metrics = daemon.wait_until("", |metrics| {
+        match metrics.sum("gateway_requests_failed_total", &[("cause", "connect_refused")]) {
+            1.0 => Seen::Yes,
+            found => Seen::NotYet(format!("one connect_refused, not {found}")),
+        }
+    });
+    assert_eq!(metrics.sum("gateway_log_lines_total", &[("result", "parsed")]), 2.0);
+    assert_eq!(of_http(&metrics, "gateway_log_lines_total"), [2.0, 0.0]);
+    assert_eq!(of_http(&metrics, "gateway_log_last_line_timestamp_seconds").len(), 1);
 }
 
 /// Writes lines until it is told to stop, and says how many it wrote.
