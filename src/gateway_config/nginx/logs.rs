@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::os::unix::fs::FileTypeExt as _;
 
 use super::{Found, WrittenLog};
 use crate::gateway_config::{AccessLog, LineFormat, Target};
@@ -34,10 +35,26 @@ pub(super) fn target(text: &str) -> Target {
         let server = parameters.split(',').find_map(|one| one.strip_prefix("server="));
         return Target::Syslog(with_port(server.unwrap_or(parameters)));
     }
-    match text.starts_with('/') && !text.contains('$') && !text.starts_with("/dev/") {
+    match text.starts_with('/') && !text.contains('$') && !is_device(text) {
         true => Target::File(text.to_owned()),
         false => Target::Other(text.to_owned()),
     }
+}
+
+/// What nobody can follow: the streams of a process, and what the system says is a device. `/dev/shm` holds files.
+fn is_device(path: &str) -> bool {
+    const STREAMS: [&str; 5] = ["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/"];
+    let is_stream = STREAMS.iter().any(|stream| match stream.ends_with('/') {
+        true => path.starts_with(stream),
+        false => path == *stream,
+    });
+    let is_special = || {
+        std::fs::metadata(path).is_ok_and(|found| {
+            let kind = found.file_type();
+            kind.is_char_device() || kind.is_block_device()
+        })
+    };
+    is_stream || path.starts_with("/dev/") && is_special()
 }
 
 /// Port 514 where none is written.
@@ -74,6 +91,12 @@ mod tests {
             ("logs/a.log", Target::Other("logs/a.log".into())),
             ("/var/log/$host.log", Target::Other("/var/log/$host.log".into())),
             ("/dev/stdout", Target::Other("/dev/stdout".into())),
+            ("/dev/stderr", Target::Other("/dev/stderr".into())),
+            ("/dev/null", Target::Other("/dev/null".into())),
+            ("/dev/fd/2", Target::Other("/dev/fd/2".into())),
+            ("/dev/zero", Target::Other("/dev/zero".into())),
+            ("/dev/shm/nginx/a.log", Target::File("/dev/shm/nginx/a.log".into())),
+            ("/dev/nobody-made-this", Target::File("/dev/nobody-made-this".into())),
             ("stderr", Target::Other("stderr".into())),
             (
                 "syslog:server=127.0.0.1:5514,tag=x",
