@@ -227,6 +227,10 @@ impl Traffic {
             complaint.backend,
         );
         let mut kept = KeptComplaint::new(complaint, upstream);
+        if kept.keys.is_empty() {
+            // It states nothing that a request could be found by.
+            return kept.count(false, tally);
+        }
         if !self.sources.access {
             // Lines of one group tell of one fault: the first waits for the others a moment.
             if kept.group == 0 {

@@ -116,7 +116,7 @@ pub const LOGS: Logs = Logs {
     errors: Some(error_line),
     causes: CAUSES,
     tells: "Every line says who ended the request and at which stage, so a cut response, a slow one, a full queue and a backend's own 502 are told apart in every format. With bc_err_str and ssl_bc_err_str a failed connect is told from a failed handshake, and certificates from other TLS faults. Lines about servers going down name the reason why a backend has none left.",
-    silent: "httplog alone: whether a connect or a handshake failed. In every format: closed, reset and half a head look the same (SH), as do a malformed head and one that is too large (PH). A request that met a closing keep-alive connection is closed without an answer and without a line.",
+    silent: "httplog alone: whether a connect or a handshake failed. In every format: closed, reset and half a head look the same (SH), as do a malformed head and one that is too large (PH). A request that met a closing keep-alive connection is closed without an answer and without a line. option tcplog tells of sessions, not of requests: they count as none, and of them only attempts that reached no server count as failed, by backend and with what candidates the state leaves.",
 };
 
 /// The format that makes HAProxy say the most: `option httplog` and more. Written out, because `HAPROXY_HTTP_LOG_FMT` is
@@ -212,6 +212,7 @@ const JSON: &[Key] = &[
     key("tsc", Field::State),
     key("ts", Field::State),
     key("termination_state", Field::State),
+    key("termination_state_cookie", Field::State),
     key("ci", Field::Client),
     key("client_ip", Field::Client),
     key("cp", Field::Port),
@@ -224,6 +225,7 @@ const JSON: &[Key] = &[
     key("b", Field::Name),
     key("backend", Field::Name),
     key("backend_name", Field::Name),
+    key("be_name", Field::Name),
     key("s", Field::Server),
     key("server", Field::Server),
     key("server_name", Field::Server),
@@ -239,6 +241,10 @@ const JSON: &[Key] = &[
     key_in("Tr", Field::HeaderTimes, Unit::Millis),
     key_in("Ta", Field::Duration, Unit::Millis),
     key_in("Tt", Field::Duration, Unit::Millis),
+    key_in("time_wait", Field::QueueTime, Unit::Millis),
+    key_in("time_connect", Field::ConnectTimes, Unit::Millis),
+    key_in("time_response", Field::HeaderTimes, Unit::Millis),
+    key_in("time_active", Field::Duration, Unit::Millis),
     key("rc", Field::Retries),
     key("retries", Field::Retries),
     key("bc_err", Field::ErrorCode),
@@ -280,6 +286,7 @@ const CAUSES: &[Cause] = &[
     Cause::ConnectFailed,
     Cause::TlsFailed,
     Cause::ResponseFailed,
+    Cause::Unknown,
 ];
 
 /// `SC` with a server: the connect, the handshake, or the certificate.
@@ -540,9 +547,82 @@ fn error_line<'l>(_: &mut Memory, line: &'l [u8]) -> ErrorLine<'l> {
     if let Some(complaint) = standing(stamp, said) {
         return ErrorLine::Complaint(complaint);
     }
+    if let Some(session) = Session::of(said) {
+        return session.failed().map_or(ErrorLine::Other, ErrorLine::Complaint);
+    }
     match is_about_us(said) || is_connection_error(said) {
         true => ErrorLine::Other,
         false => ErrorLine::Foreign,
+    }
+}
+
+/// A line of `option tcplog`: `CLIENT:PORT [DATE] FRONTEND BACKEND/SERVER Tw/Tc/Tt BYTES STATE a/f/b/s/r s/b`.
+///
+/// It tells of a session, which may hold any number of requests and states the outcome of none. So it counts as no
+/// request; what it does say is that an attempt to give the session a server failed.
+struct Session<'l> {
+    time: Stamp,
+    name: &'l [u8],
+    /// `BACKEND/SERVER`; empty where no server was chosen.
+    backend: &'l [u8],
+    who: u8,
+    stage: u8,
+}
+
+impl<'l> Session<'l> {
+    fn of(said: &'l [u8]) -> Option<Session<'l>> {
+        let mut words = said.split(|byte| *byte == b' ');
+        let words: [&[u8]; 9] = std::array::from_fn(|_| words.next().unwrap_or_default());
+        let [client, date, _, place, timers, bytes, state, counts, queues] = words;
+        let numbers = |text: &[u8], count: usize| {
+            let is_number = |part: &[u8]| text::integer(part.strip_prefix(b"+").unwrap_or(part)).is_some();
+            text.split(|byte| *byte == b'/').count() == count && text.split(|byte| *byte == b'/').all(is_number)
+        };
+        let is_one = client.contains(&b':')
+            && numbers(timers, 3)
+            && numbers(bytes, 1)
+            && numbers(counts, 5)
+            && numbers(queues, 2)
+            && words.iter().map(|word| word.len() + 1).sum::<usize>() == said.len() + 1;
+        let &[who, stage] = state else { return None };
+        let slash = memchr::memchr(b'/', place)?;
+        is_one.then_some(Session {
+            time: time::parse(date.strip_prefix(b"[")?.strip_suffix(b"]")?)?,
+            name: &place[..slash],
+            backend: if place[slash + 1..].starts_with(b"<") {
+                b""
+            } else {
+                place
+            },
+            who,
+            stage,
+        })
+    }
+
+    /// A session that reached no server, or that HAProxy itself could not serve. How one ends that did reach a server is no
+    /// failure for certain: servers reset, and `timeout server` ends the idle.
+    fn failed(&self) -> Option<Complaint<'l>> {
+        let (effect, reason) = match (self.who, self.stage) {
+            (b'C' | b'c' | b'-' | b'L', _) | (b'P', b'R') => return None,
+            (b'R' | b'I', _) | (b'P', b'C') => (Effect::Refused, Reason::exact(Cause::GatewayInternal)),
+            (b's', b'Q') => (Effect::Refused, Reason::exact(Cause::UpstreamOverloaded)),
+            (_, b'Q') => (Effect::Refused, Reason::exact(Cause::NoLiveUpstream)),
+            // Without a status, no cause holds for all of these but that it is not known.
+            (_, b'C') if self.backend.is_empty() => (Effect::Refused, Reason::one_of(Cause::Unknown, NONE_LEFT)),
+            (b'S', b'C') => (Effect::Attempt, Reason::one_of(Cause::Unknown, NOT_CONNECTED)),
+            (b's', b'C') => (Effect::Attempt, Reason::one_of(Cause::Unknown, TOO_LATE)),
+            (_, b'C') => (Effect::Attempt, Reason::open(Cause::ConnectFailed)),
+            _ => return None,
+        };
+        Some(Complaint {
+            time: Some(self.time),
+            effect,
+            reason,
+            backend: self.backend,
+            host: b"",
+            names: [self.name, b"", b""],
+            join: Join::default(),
+        })
     }
 }
 
@@ -759,6 +839,31 @@ mod tests {
 
     #[test]
     #[rustfmt::skip]
+    fn sessions_are_no_requests() {
+        for (said, expected) in [
+            ("f1 refused/s1 1/-1/1001 0 SC 1/1/0/0/1 0/0", "attempt unknown? refused/s1"),
+            ("f3 blackhole/s1 1/-1/2005 0 sC 1/1/0/0/1 0/0", "attempt unknown? blackhole/s1"),
+            ("f2 nosrv/<NOSRV> -1/-1/0 0 SC 1/1/0/0/0 0/0", "refused unknown?"),
+            ("f2 app/<NOSRV> 302/-1/302 0 sQ 1/1/0/0/0 0/7", "refused upstream_overloaded"),
+            ("f2~ app/s1 302/-1/302 0 PC 1/1/0/0/0 0/7", "refused gateway_internal app/s1"),
+            ("f4 good/s1 1/0/0 5 -- 1/1/0/0/0 0/0", "other"),
+            ("f4 good/s1 1/0/+0 +5 -- 1/1/0/0/+1 0/0", "other"),
+            ("f4 good/s1 1/0/0 0 SD 1/1/0/0/0 0/0", "other"),
+            ("f4 good/s1 1/0/1001 0 sD 1/1/0/0/0 0/0", "other"),
+            ("f4 good/s1 1/0/1001 0 CD 1/1/0/0/0 0/0", "other"),
+            ("f4 good/s1 1/0/1001 0 SC 1/1/0/0/0", "foreign"),
+            ("f4 good/s1 1/0/1001 0 SC 1/1/0/0/0 0/0 x", "foreign"),
+            ("f4 good 1/0/1001 0 SC 1/1/0/0/0 0/0", "foreign"),
+        ] {
+            for start in ["Nov 20 19:02:21 haproxy[28613]: ", ""] {
+                let line = format!("{start}127.0.0.1:39860 [20/Nov/2026:19:02:20.197] {said}");
+                assert_eq!(told(&KIND, &line), expected, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
     fn other_formats() {
         check(&KIND, &[
             (r#"unix:1 [20/Nov/2026:16:10:18.517] f6 refused/s1 0/0/-1/-1/1002 503 217 - - SC-- 1/1/0/0/1 0/0 "GET /refused/a?#22b HTTP/1.1" 0/-/-/-/0 -/-/-"#, "503 service_unavailable?"),
@@ -767,6 +872,39 @@ mod tests {
             (r#"{"client_ip":"1.2.3.4","status_code":502,"termination_state":"PH--","backend_name":"app","server_name":"s1"}"#, "502 response_failed?"),
             (r#"unix:1 [20/Nov/2026:16:10:18.479] f5 ok/s1 0/0/1/2/3 200 49 - - ---- 1/1/0/0/0 0/0 {curl/7.88.1|q#22x #7By#7D #7C z} {} "GET /ok/a?#22b HTTP/1.1""#, "200 served"),
         ]);
+    }
+
+    #[test]
+    fn a_format_that_is_written_as_json() {
+        let blog = r#"{"client_ip": "127.0.0.1", "client_port": 50516, "request_date": "20/Jun/2024:11:47:56.766", "be_name": "app", "server_name": "s1", "time_wait": 0, "time_connect": -1, "time_response": -1, "status_code": 502, "termination_state_cookie": "PH--", "retries": 0, "http_request": "GET /a HTTP/1.1"}"#;
+        let own = r#"{"when": "20/Nov/2026:16:10:18.517", "how": "sH--", "code": 504, "place": "app", "what": "GET /a\"b HTTP/1.1", "forged": "}, \"code\": 200"}"#;
+        let format = "%{+json}o %(when)tr ignored %(how){+Q}tsc/%(code:sint)ST %{+Q}(place)b %(forged)[req.hdr(x),json] %(what){+Q}r %Tr";
+        for (format, line, expected) in [
+            (
+                None,
+                blog,
+                Some(Outcome::Failed(Reason::one_of(Cause::ResponseFailed, BAD_HEAD))),
+            ),
+            (
+                Some(format),
+                own,
+                Some(Outcome::Failed(Reason::exact(Cause::ResponseTimeout))),
+            ),
+            (Some(format), blog, None),
+        ] {
+            let mut parser = Parser::new(&KIND, format).unwrap();
+            let outcome = match parser.read(line.as_bytes()) {
+                Some(Line::Exchange(exchange)) => {
+                    assert_eq!(exchange.names[0], b"app", "{line}");
+                    assert!(exchange.time.is_some() && exchange.target.starts_with(b"/a"), "{line}");
+                    Some(exchange.outcome)
+                }
+                _ => None,
+            };
+            assert_eq!(outcome, expected, "{line}");
+        }
+        let error = Parser::new(&KIND, Some("%{+json}o %(how)tsc %ST")).unwrap_err();
+        assert!(error.message.contains("status the client got"), "{error}");
     }
 
     #[test]

@@ -420,6 +420,18 @@ fn an_error_log_alone_tells_of_attempts() {
     assert_eq!(counted.attempts, ["10.0.0.1:80 connect_refused"]);
 }
 
+/// A TCP session of HAProxy states nothing that a request does too.
+#[test]
+fn a_fault_that_no_request_can_be_found_for_is_counted_at_once() {
+    for access in [true, false] {
+        let (mut traffic, mut counted) = (traffic(Sources { access, errors: true }), Counted::default());
+        traffic.complaint(&refused("app/s1", Join::default()), secs(0), &mut counted);
+        assert_eq!(counted.attempts, ["app/s1 connect_refused"]);
+        traffic.finish(&mut counted);
+        assert_eq!((counted.requests.len(), counted.attempts.len()), (0, 1));
+    }
+}
+
 #[test]
 fn times_without_a_zone_are_compared_within_their_quarter() {
     let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());

@@ -51,7 +51,9 @@ fn checked(file: &Path, kind: Option<&str>, format: Option<&str>) -> Result<bool
     }
     match read.example {
         Some(line) => fields(kind, &mut parser, line, style),
-        None => println!("  lines of an error log: causes of failed attempts, joined with the access log's requests"),
+        None => println!(
+            "  no line of a request: they tell of failed attempts, and are joined with requests where those are logged"
+        ),
     }
     if let Some(logs) = kind.logs {
         println!("\n{} {}", style.strong("can tell:"), logs.tells);

@@ -31,6 +31,11 @@ impl Json {
         Self::of(keys.iter().map(|key| (key.path.split('/'), key.field, key.unit)))
     }
 
+    /// From names that stand at the top of the object.
+    pub(super) fn named<'k>(keys: impl Iterator<Item = (&'k str, Field, Unit)>) -> Json {
+        Self::of(keys.map(|(name, field, unit)| (std::iter::once(name), field, unit)))
+    }
+
     fn of<'k, P: Iterator<Item = &'k str>>(keys: impl Iterator<Item = (P, Field, Unit)>) -> Json {
         let mut json = Json {
             entries: Vec::new(),

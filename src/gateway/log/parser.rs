@@ -4,7 +4,7 @@ use super::columns::{ColumnLine, Columns};
 use super::fields::{Fields, Spans, Units};
 use super::json::Json;
 use super::pattern::Pattern;
-use super::syntax::{FormatError, tokens};
+use super::syntax::{FormatError, haproxy_json, tokens};
 use super::time::LastTime;
 use super::{ErrorLine, Field, Layout, Logs, Memory, Syntax, Unit, text};
 use crate::exchange::Line;
@@ -168,19 +168,37 @@ fn configured(kind: &Kind, logs: &'static Logs, format: &str) -> Result<Compiled
             _ => None,
         }
     };
-    let layout = match Json::from_format(format, field_of) {
-        Some(json) => CompiledLayout::Json(json),
-        None => {
+    let no_status = || FormatError {
+        at: 1,
+        message: format!(
+            "no variable of {} gives the status the client got; known formats: {}",
+            kind.name,
+            names.join(", ")
+        ),
+    };
+    let encoded = match syntax {
+        Syntax::Haproxy => haproxy_json(format)?,
+        _ => None,
+    };
+    let layout = match (encoded, Json::from_format(format, field_of)) {
+        (Some(named), _) => {
+            let known = |(name, variable): &'_ (String, String)| {
+                let known = logs.variables.iter().find(|known| known.name == variable)?;
+                Some((name.clone(), known.field, known.unit))
+            };
+            let keys: Vec<_> = named.iter().filter_map(known).collect();
+            if !keys.iter().any(|(_, field, _)| *field == Field::Status) {
+                return Err(no_status());
+            }
+            CompiledLayout::Json(Json::named(
+                keys.iter().map(|(name, field, unit)| (name.as_str(), *field, *unit)),
+            ))
+        }
+        (None, Some(json)) => CompiledLayout::Json(json),
+        (None, None) => {
             let pattern = Pattern::new(syntax, format, logs.variables)?;
             if !pattern.has(Field::Status) {
-                return Err(FormatError {
-                    at: 1,
-                    message: format!(
-                        "no variable of {} gives the status the client got; known formats: {}",
-                        kind.name,
-                        names.join(", ")
-                    ),
-                });
+                return Err(no_status());
             }
             CompiledLayout::Pattern(pattern)
         }

@@ -75,11 +75,7 @@ pub(super) fn tokens(syntax: Syntax, format: &str) -> Result<(Vec<Token>, Escape
         Syntax::Squid => (format.to_owned(), Escape::Backslash),
         Syntax::Envoy | Syntax::Angle => (format.to_owned(), Escape::Raw),
     };
-    let mut cursor = Cursor {
-        chars: text.chars().collect(),
-        at: 0,
-        tokens: Vec::new(),
-    };
+    let mut cursor = Cursor::new(&text);
     match syntax {
         Syntax::Dollar => cursor.dollar(|char| char.is_ascii_alphanumeric() || char == '_')?,
         Syntax::Context => cursor.dollar(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-'))?,
@@ -166,6 +162,14 @@ fn haproxy_format(format: &str) -> String {
         .replace("${HAPROXY_HTTP_LOG_FMT}", HTTPLOG)
 }
 
+/// The variables of a HAProxy format that is written as JSON, `%{+json}o %(status)ST …`, by the names they are given; `None`
+/// where it is not. What has no name is not written. Source: HAProxy 3.0, `doc/configuration.txt`, 8.2.6.
+pub(super) fn haproxy_json(format: &str) -> Result<Option<Vec<(String, String)>>, FormatError> {
+    let mut cursor = Cursor::new(&unescaped(&haproxy_format(format)));
+    cursor.haproxy()?;
+    Ok(cursor.is_json.then_some(cursor.named))
+}
+
 /// What HAProxy writes without quotes even where `%{+Q}` asks for them: numbers and times.
 fn is_haproxy_number(name: &str) -> bool {
     name.starts_with('T')
@@ -201,9 +205,23 @@ struct Cursor {
     chars: Vec<char>,
     at: usize,
     tokens: Vec<Token>,
+    /// HAProxy's variables that are given a name.
+    named: Vec<(String, String)>,
+    /// HAProxy writes these as JSON.
+    is_json: bool,
 }
 
 impl Cursor {
+    fn new(text: &str) -> Cursor {
+        Cursor {
+            chars: text.chars().collect(),
+            at: 0,
+            tokens: Vec::new(),
+            named: Vec::new(),
+            is_json: false,
+        }
+    }
+
     fn peek(&self) -> Option<char> {
         self.chars.get(self.at).copied()
     }
@@ -325,20 +343,25 @@ impl Cursor {
                 self.literal('%');
                 continue;
             }
-            let mut quoted = all_quoted;
-            if self.peek() == Some('{') {
-                self.next();
-                let flags = self.until('}', at, "%{…}")?;
-                quoted = match () {
-                    () if flags.contains("+Q") => true,
-                    () if flags.contains("-Q") => false,
-                    () => quoted,
-                };
-            }
-            // A name for encodings that write one: `%(status)ST`.
-            if self.peek() == Some('(') {
-                self.next();
-                self.until(')', at, "%(…)")?;
+            let (mut quoted, mut flags, mut given) = (all_quoted, String::new(), String::new());
+            // A name for encodings that write one, and its type: `%(status:sint)ST`. Flags stand before it or behind.
+            loop {
+                match self.peek() {
+                    Some('{') => {
+                        self.next();
+                        flags = self.until('}', at, "%{…}")?;
+                        quoted = match () {
+                            () if flags.contains("+Q") => true,
+                            () if flags.contains("-Q") => false,
+                            () => quoted,
+                        };
+                    }
+                    Some('(') => {
+                        self.next();
+                        given = self.until(')', at, "%(…)")?;
+                    }
+                    _ => break,
+                }
             }
             let name = match self.peek() {
                 Some('[') => {
@@ -347,9 +370,14 @@ impl Cursor {
                 }
                 _ => self.take(|char| char.is_ascii_alphanumeric()),
             };
+            let given = given.split(':').next().unwrap_or_default().trim();
+            if !given.is_empty() {
+                self.named.push((given.to_owned(), name.clone()));
+            }
             match name.as_str() {
                 "" => return Err(Self::unfinished(at, "a variable")),
                 "o" => {
+                    self.is_json |= flags.contains("+json");
                     all_quoted = quoted;
                     self.skip(|char| char == ' ');
                 }

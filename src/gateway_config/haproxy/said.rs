@@ -85,7 +85,7 @@ fn format(front: &Proxy) -> LineFormat {
     match &front.settings.log_format {
         LogFormat::Http => LineFormat::Own,
         LogFormat::Connection => LineFormat::Unusable(format!(
-            "{}: {} logs connections only; write option httplog, or a log-format",
+            "{}: {} logs sessions, not requests; write option httplog, or a log-format",
             front.place, front.name
         )),
         LogFormat::Custom(text) => {
