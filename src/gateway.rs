@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::upstream::Limits;
 
+pub mod commands;
 pub mod page;
 
 mod akamai;
@@ -83,6 +84,8 @@ pub struct Kind {
     pub logs: Option<&'static log::Logs>,
     /// How its error page is recognised; `None` where the kind's own file says why it cannot be told.
     pub page: Option<page::Page>,
+    /// What to paste at it, from its vendor's documentation, the most telling first; [`commands::steps`] fills them in.
+    pub commands: &'static [commands::Command],
 }
 
 impl PartialEq for Kind {

@@ -6,7 +6,10 @@
 //!
 //! Its logs are not read: DataStream 2 (techdocs.akamai.com/datastream2, "Data set parameters") writes the fields its
 //! owner chooses, in an order of their own, and what its error codes say of the origin is not documented in public.
+//!
+//! Commands: techdocs.akamai.com/edge-diagnostics/docs/pragma-headers.
 
+use super::commands::Command;
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, secs};
 use crate::cause::Cause;
@@ -24,6 +27,10 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: None,
     page: Some(PAGE),
+    commands: &[Command {
+        shows: "whether it answers from its cache, and where its log has the request",
+        line: "curl -sI -H 'Pragma: akamai-x-cache-on, akamai-x-get-request-id' 'https://{front}{path}'",
+    }],
 };
 
 /// Its page ends with a reference: groups of hexadecimal digits with dots, the number before the first dot being the kind

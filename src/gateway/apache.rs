@@ -6,7 +6,11 @@
 //! - `ResponseFieldSize` (8192 bytes) limits a single header line, not the head.
 //! - Idle connections are kept until the backend closes them.
 //! - `SSLProxyVerify`: none.
+//!
+//! Commands: httpd.apache.org/docs/2.4/programs/httpd.html, docs/2.4/mod/mod_status.html; the path of the log is that
+//! of Debian's package.
 
+use super::commands::Command;
 use super::log::{
     ErrorLine, Field, Fields, Format, Key, Layout, Logs, Memory, Syntax, Unit, Variable, key, key_in, openssl, text,
     time, var, var_in,
@@ -30,6 +34,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: false,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "which virtual host answers, and where its configuration stands",
+            line: "apachectl -S",
+        },
+        Command {
+            shows: "what it says of failed attempts",
+            line: "grep -E 'proxy|ssl' /var/log/apache2/error.log | tail -n 20",
+        },
+        Command {
+            shows: "whether workers are left (mod_status)",
+            line: "curl -s 'http://localhost/server-status?auto'",
+        },
+    ],
 };
 
 /// Its error pages: `modules/http/http_protocol.c`. Answers it passes on keep the `Server` of the backend.

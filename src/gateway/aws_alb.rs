@@ -5,9 +5,12 @@
 //! - Idle timeout 60 s (1 to 4000) on both sides: between two reads, for the first byte, and for kept connections.
 //! - Response head 32 KB.
 //! - Targets' certificates are not verified.
+//!
+//! Commands: docs.aws.amazon.com/cli/latest/reference/elbv2/.
 
 use std::time::Duration;
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Layout, Logs, Unit, Variable, text, var, var_in};
 use super::page::Page;
 use super::{Kind, NONE, kib, secs};
@@ -31,6 +34,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: false,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "its target groups",
+            line: "aws elbv2 describe-target-groups --query 'TargetGroups[].[TargetGroupName,Port,TargetGroupArn]' --output table",
+        },
+        Command {
+            shows: "what it thinks of every target, and why",
+            line: "aws elbv2 describe-target-health --target-group-arn TARGET_GROUP_ARN",
+        },
+        Command {
+            shows: "its idle timeout",
+            line: "aws elbv2 describe-load-balancer-attributes --load-balancer-arn LOAD_BALANCER_ARN",
+        },
+    ],
 };
 
 /// nginx's page without the footer, under its own `Server` (public captures). Its 503 is that of a target group without

@@ -4,7 +4,10 @@
 //! - Integration timeout 29 s for REST APIs (30 s for HTTP APIs), the whole exchange.
 //! - Payload 10 MB.
 //! - Certificates of HTTP integrations are verified.
+//!
+//! Commands: docs.aws.amazon.com/cli/latest/reference/apigatewayv2/, /apigateway/ and /logs/tail.html.
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Key, Layout, Logs, Syntax, Unit, Variable, key, key_in, text, var, var_in};
 use super::page::{Page, Said};
 use super::{Kind, NONE, kib, secs};
@@ -24,6 +27,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "where an HTTP API sends requests, and with which timeout",
+            line: "aws apigatewayv2 get-integrations --api-id API_ID",
+        },
+        Command {
+            shows: "where a REST API sends them",
+            line: "aws apigateway get-integration --rest-api-id API_ID --resource-id RESOURCE_ID --http-method METHOD",
+        },
+        Command {
+            shows: "its log",
+            line: "aws logs tail LOG_GROUP --since 15m",
+        },
+    ],
 };
 
 /// Its errors are JSON with one message (public captures); the headers alone stand on every answer. With CloudFront in

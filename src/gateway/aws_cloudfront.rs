@@ -5,7 +5,10 @@
 //! - Response timeout 30 s, for the first byte and between packets.
 //! - Keep-alive timeout 5 s.
 //! - Certificates are verified: expired, self-signed, wrong name or an incomplete chain is a 502.
+//!
+//! Commands: docs.aws.amazon.com/cli/latest/reference/cloudfront/.
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Key, Layout, Logs, Unit, Variable, key, key_in, text, time, var, var_in};
 use super::page::{Page, Said};
 use super::{Kind, NONE, secs};
@@ -27,6 +30,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "which distribution it is",
+            line: "aws cloudfront list-distributions --query 'DistributionList.Items[].[Id,DomainName,Aliases.Items]'",
+        },
+        Command {
+            shows: "its origins, with ports, protocols and timeouts",
+            line: "aws cloudfront get-distribution-config --id DISTRIBUTION_ID --query DistributionConfig.Origins",
+        },
+        Command {
+            shows: "for how long it caches errors",
+            line: "aws cloudfront get-distribution-config --id DISTRIBUTION_ID --query DistributionConfig.CustomErrorResponses",
+        },
+    ],
 };
 
 /// Its error page names itself at its end; an origin's own error has `X-Cache: Error from cloudfront` too, and its own

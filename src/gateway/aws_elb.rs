@@ -3,9 +3,12 @@
 //! Source: Elastic Load Balancing user guide, `ts-elb-error-message`.
 //! - Idle timeout 60 s (1 to 4000): between two reads, for the first byte, and for kept connections.
 //! - Backend certificates are verified only with a backend authentication policy.
+//!
+//! Commands: docs.aws.amazon.com/cli/latest/reference/elb/.
 
 use std::time::Duration;
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Layout, Logs, Unit, Variable, text, time, var, var_in};
 use super::page::{Page, Said};
 use super::{Kind, NONE, secs};
@@ -26,6 +29,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: false,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "what it thinks of every instance, and why",
+            line: "aws elb describe-instance-health --load-balancer-name LOAD_BALANCER_NAME",
+        },
+        Command {
+            shows: "its idle timeout",
+            line: "aws elb describe-load-balancer-attributes --load-balancer-name LOAD_BALANCER_NAME",
+        },
+    ],
 };
 
 /// It has no page, but reason phrases found nowhere else (`ts-elb-error-message`), which exist in HTTP/1 only. It adds no

@@ -3,7 +3,10 @@
 //! Source: Azure documentation (backend settings, `application-gateway-troubleshooting-502`).
 //! - Request timeout 20 s in v2, until the response begins.
 //! - Backend certificates are verified: a wrong name or root is a 502.
+//!
+//! Commands: learn.microsoft.com/cli/azure/network/application-gateway.
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Key, Layout, Logs, Unit, key, key_in, text};
 use super::page::{Page, Said};
 use super::{Kind, NONE, secs};
@@ -22,6 +25,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "what it thinks of every backend, and why",
+            line: "az network application-gateway show-backend-health --resource-group RESOURCE_GROUP --name APPLICATION_GATEWAY",
+        },
+        Command {
+            shows: "its timeouts, ports and host names",
+            line: "az network application-gateway http-settings list --resource-group RESOURCE_GROUP --gateway-name APPLICATION_GATEWAY",
+        },
+    ],
 };
 
 /// v2 writes nginx's page with its own word in the footer. v1 writes that of IIS with Application Request Routing, for

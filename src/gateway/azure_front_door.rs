@@ -3,7 +3,10 @@
 //! Source: Azure documentation (`troubleshoot-issues`).
 //! - Origin response timeout 30 s (16 to 240 s in Standard and Premium), until the response begins.
 //! - The certificate's name and chain are checked.
+//!
+//! Commands: learn.microsoft.com/cli/azure/afd.
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Key, Layout, Logs, Unit, key, key_in, text};
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, secs};
@@ -22,6 +25,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "its origins: host names, ports, certificate check",
+            line: "az afd origin list --resource-group RESOURCE_GROUP --profile-name PROFILE --origin-group-name ORIGIN_GROUP",
+        },
+        Command {
+            shows: "its health probe",
+            line: "az afd origin-group show --resource-group RESOURCE_GROUP --profile-name PROFILE --origin-group-name ORIGIN_GROUP",
+        },
+    ],
 };
 
 /// Its page and the header with its reference (`troubleshoot-issues`). Asked with `X-Azure-DebugInfo: 1` it also says

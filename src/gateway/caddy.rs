@@ -4,7 +4,10 @@
 //! - `dial_timeout` 3 s; `response_header_timeout`, `read_timeout`, `write_timeout`, `tls_timeout`: none.
 //! - Keep-alive `idle_timeout` 2 min; `max_response_header_size` 10 MiB.
 //! - Certificates are verified.
+//!
+//! Commands: caddyserver.com/docs/api and caddyserver.com/docs/running.
 
+use super::commands::Command;
 use super::log::go::{self, Fault, Paired, Stage};
 use super::log::{ErrorKeys, ErrorLine, Field, Fields, Format, Key, Layout, Logs, Memory, Unit, key, key_in, text};
 use super::page::{Page, Said};
@@ -26,6 +29,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "what it thinks of every backend",
+            line: "curl -s http://localhost:2019/reverse_proxy/upstreams",
+        },
+        Command {
+            shows: "the configuration it runs with",
+            line: "curl -s http://localhost:2019/config/",
+        },
+        Command {
+            shows: "what it says of failed attempts at this backend",
+            line: "journalctl -u caddy --since -15min --no-pager | grep -F '{address}'",
+        },
+    ],
 };
 
 /// Its own errors have no body. An answer it passes on keeps the backend's `Server` beside its own and, since 2.9, has

@@ -4,7 +4,11 @@
 //! - TCP connect 19 s; proxy read 120 s, for the first byte and between two reads; proxy write 30 s; proxy idle 900 s.
 //! - Response head 128 KB.
 //! - Certificates are verified only in the mode "Full (strict)"; there set `tls: { verify: true }` on the origin.
+//!
+//! Commands: developers.cloudflare.com/fundamentals/reference/cdn-cgi-endpoint/ and
+//! developers.cloudflare.com/support/troubleshooting/general-troubleshooting/gathering-information-for-troubleshooting-sites/.
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Key, Layout, Logs, Unit, key, key_in, text};
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, kib, secs};
@@ -28,6 +32,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: false,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "which data centre answers from here",
+            line: "curl -s 'https://{front}/cdn-cgi/trace'",
+        },
+        Command {
+            shows: "the same request past it, at the origin",
+            line: "curl -svo /dev/null --connect-to '::{address}' 'https://{front}{path}'",
+        },
+    ],
 };
 
 /// Its own pages, and its codes (`support/troubleshooting/http-status-codes`). On every answer it sets `Server` and

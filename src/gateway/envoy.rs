@@ -6,7 +6,10 @@
 //! - `stream_idle_timeout` 5 min, between two pieces of a stream.
 //! - Upstream `idle_timeout` 1 h: longer than most origins keep a connection.
 //! - Without a validation context the peer's certificate is not verified.
+//!
+//! Commands: envoyproxy.io/docs/envoy/latest/operations/admin; 9901 is the port its examples give the admin interface.
 
+use super::commands::Command;
 use super::log::{
     ErrorLine, Field, Fields, Format, Key, Layout, Logs, Memory, Syntax, Unit, Variable, key, key_in, text, time, var,
     var_in,
@@ -31,6 +34,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: false,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "what it thinks of this backend: health, failed connects, success rate",
+            line: "curl -s http://127.0.0.1:9901/clusters | grep -F '{address}'",
+        },
+        Command {
+            shows: "failed connects, timeouts, resets and open circuit breakers by cluster",
+            line: "curl -s 'http://127.0.0.1:9901/stats?usedonly&filter=upstream_(cx_connect|cx_overflow|rq_timeout|rq_rx_reset|rq_pending_overflow)'",
+        },
+        Command {
+            shows: "the certificates it has loaded",
+            line: "curl -s http://127.0.0.1:9901/certs",
+        },
+    ],
 };
 
 /// Its local replies: `source/common/http/utility.cc` and `source/common/router/router.cc`. It overwrites `Server` by

@@ -2,7 +2,11 @@
 //!
 //! Source: Fastly documentation of backends.
 //! - `connect_timeout` 1 s, `first_byte_timeout` 15 s, `between_bytes_timeout` 10 s.
+//!
+//! Commands: fastly.com/documentation/reference/http/http-headers/Fastly-Debug/ and
+//! fastly.com/documentation/reference/cli/.
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Key, Layout, Logs, Syntax, Unit, Variable, key, key_in, text, var, var_in};
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, secs};
@@ -23,6 +27,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "which nodes answered, and whether from their caches",
+            line: "curl -sI -H 'Fastly-Debug: 1' 'https://{front}{path}'",
+        },
+        Command {
+            shows: "its backends, with addresses, ports and timeouts",
+            line: "fastly backend list --service-id SERVICE_ID --version active",
+        },
+    ],
 };
 
 /// Its synthetic page, with Varnish's words misspelt (public captures); the reason in it is the cause

@@ -4,7 +4,11 @@
 //! - Backend service timeout 30 s, the whole exchange.
 //! - Kept connections 600 s, fixed.
 //! - Backend certificates are verified only with backend authentication configured.
+//!
+//! Commands: cloud.google.com/sdk/gcloud/reference/compute/backend-services/ and
+//! cloud.google.com/sdk/gcloud/reference/logging/read.
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Key, Layout, Logs, Unit, key, key_in, text};
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, secs};
@@ -24,6 +28,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: false,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "what it thinks of every backend",
+            line: "gcloud compute backend-services get-health BACKEND_SERVICE --global",
+        },
+        Command {
+            shows: "its timeout and health check",
+            line: "gcloud compute backend-services describe BACKEND_SERVICE --global",
+        },
+        Command {
+            shows: "its last failed requests, with statusDetails",
+            line: "gcloud logging read 'resource.type=\"http_load_balancer\" AND httpRequest.status>=500' --freshness=15m --limit=20",
+        },
+    ],
 };
 
 /// The balancer's page, and that of the front end of Google's own services (public captures). Balancers built on Envoy

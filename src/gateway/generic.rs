@@ -14,6 +14,7 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: None,
     page: Some(PAGE),
+    commands: &[],
 };
 
 /// Pages of a layer that rewrites what it gets: texts named in public support pages

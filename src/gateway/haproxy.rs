@@ -5,7 +5,11 @@
 //! - The head must fit into `tune.bufsize` less `tune.maxrewrite`: 16384 - 1024 bytes.
 //! - Idle connections are purged by halves (`pool-purge-delay` 5 s): no firm limit.
 //! - `verify` on `ssl` servers: `required`.
+//!
+//! Commands: docs.haproxy.org, management guide 9.3 (`show stat`, `show servers state`, `show errors`), with the
+//! socket of Debian's package.
 
+use super::commands::Command;
 use super::log::{
     ErrorLine, Field, Fields, Format, HTTPLOG, Key, Layout, Logs, Memory, Syntax, Unit, Variable, key, key_in, openssl,
     text, time, var, var_in,
@@ -27,6 +31,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "the state of every server, and what its last check said",
+            line: "echo 'show stat' | socat stdio /run/haproxy/admin.sock | cut -d, -f1,2,18,37,38,57",
+        },
+        Command {
+            shows: "which addresses and ports it uses now",
+            line: "echo 'show servers state' | socat stdio /run/haproxy/admin.sock",
+        },
+        Command {
+            shows: "the last response it could not read",
+            line: "echo 'show errors' | socat stdio /run/haproxy/admin.sock",
+        },
+    ],
 };
 
 /// Its error pages: `src/http.c`. It adds no header to answers it passes on.

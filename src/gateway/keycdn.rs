@@ -1,7 +1,10 @@
 //! KeyCDN.
 //!
 //! Source: keycdn.com/support. Its timeouts are not published; connections to the origin are not kept (`Connection: close`).
+//!
+//! Commands: keycdn.com/support and keycdn.com/api#zone-management.
 
+use super::commands::Command;
 use super::log::{Field, Fields, Format, Layout, Logs, Variable, text, var};
 use super::page::{Page, Said};
 use super::{Kind, NONE};
@@ -16,6 +19,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "whether it answers from its cache (X-Cache)",
+            line: "curl -sI 'https://{front}{path}'",
+        },
+        Command {
+            shows: "its zones with their origins",
+            line: "curl -s -u API_KEY: https://api.keycdn.com/zones.json",
+        },
+    ],
 };
 
 /// Its page for an origin that gives nothing, under the number 500 (support/502-bad-gateway). The reason is never told.

@@ -4,7 +4,10 @@
 //! - `connect-timeout` 8 s; `read-timeout` and `write-timeout`: none.
 //! - Response head 65535 bytes.
 //! - Backends are reached in the clear and connections are not kept.
+//!
+//! Commands: lighttpd(8) (`-p`, `-tt`); the paths are those of Debian's package.
 
+use super::commands::Command;
 use super::log::{
     ErrorLine, Field, Fields, Format, Layout, Logs, Memory, Syntax, Unit, Variable, text, time, var, var_in,
 };
@@ -26,6 +29,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "where it sends requests, and with which limits",
+            line: "lighttpd -p -f /etc/lighttpd/lighttpd.conf | grep -nE 'proxy|fastcgi|host|port|timeout'",
+        },
+        Command {
+            shows: "what it says of backends",
+            line: "tail -n 200 /var/log/lighttpd/error.log",
+        },
+    ],
 };
 
 /// Its error page: a title and a heading with the status, in XHTML up to 1.4.69 and HTML 5 after it. Answers it passes on

@@ -6,7 +6,11 @@
 //! - `proxy_buffer_size`: one page (4 KiB on x86, 8 KiB where pages are larger); the whole head must fit.
 //! - `keepalive_timeout` in `upstream`: 60 s.
 //! - `proxy_ssl_verify`: off.
+//!
+//! Commands: nginx.org/en/docs/switches.html and nginx.org/en/docs/ngx_core_module.html#error_log, with the path of
+//! the packages of nginx.org.
 
+use super::commands::Command;
 use super::log::{
     ErrorLine, Field, Fields, Format, Key, Layout, Logs, Memory, Syntax, Unit, Variable, key, key_in, text, time, var,
     var_in,
@@ -33,6 +37,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: false,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "which backends it asks, and with which limits",
+            line: "nginx -T 2>/dev/null | grep -nE 'upstream |server |_pass |resolver|_timeout|_buffer'",
+        },
+        Command {
+            shows: "what it says of failed attempts at this backend",
+            line: "grep -F '{address}' /var/log/nginx/error.log | tail -n 20",
+        },
+    ],
 };
 
 /// What its logs look like and mean. ingress-nginx and OpenResty write the same.

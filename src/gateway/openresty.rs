@@ -1,8 +1,11 @@
 //! OpenResty: nginx with Lua, the limits of nginx.
 //!
 //! Source: the OpenResty patches, which change none of them. Sockets opened by Lua code have limits of their own.
+//!
+//! Commands: those of nginx, with the paths of openresty.org/en/installation.html.
 
 use super::Kind;
+use super::commands::Command;
 use super::page::{Answer, Page, Said};
 use crate::cause::Cause;
 
@@ -14,6 +17,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: false,
     logs: Some(&super::nginx::LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "which backends it asks, and with which limits",
+            line: "openresty -T 2>/dev/null | grep -nE 'upstream |server |_pass |resolver|_timeout|_buffer'",
+        },
+        Command {
+            shows: "what it says of failed attempts at this backend",
+            line: "grep -F '{address}' /usr/local/openresty/nginx/logs/error.log | tail -n 20",
+        },
+    ],
 };
 
 /// Its page is nginx's with another word in the footer (the OpenResty patches); Tengine does the same. Kong and APISIX

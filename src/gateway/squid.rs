@@ -4,7 +4,11 @@
 //! - `peer_connect_timeout` 30 s, which holds for `cache_peer` origins; `read_timeout` 15 min, between two reads.
 //! - `server_idle_pconn_timeout` 1 min; `reply_header_max_size` 64 KB.
 //! - Certificates are verified.
+//!
+//! Commands: wiki.squid-cache.org/Features/CacheManager/Index, squid(8); the path of the log is that of Debian's
+//! package.
 
+use super::commands::Command;
 use super::log::{
     ErrorLine, Field, Fields, Format, Layout, Logs, Memory, Syntax, Unit, Variable, text, time, var, var_in,
 };
@@ -29,6 +33,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "what it thinks of every peer",
+            line: "curl -s http://127.0.0.1:3128/squid-internal-mgr/server_list",
+        },
+        Command {
+            shows: "its last failed requests",
+            line: "grep -E '/50[0-9] ' /var/log/squid/access.log | tail -n 20",
+        },
+        Command {
+            shows: "mistakes in the configuration",
+            line: "squid -k parse",
+        },
+    ],
 };
 
 /// Its error page names itself in a header, with the error and the errno (`src/errorpage.cc`).

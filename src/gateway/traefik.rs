@@ -4,7 +4,10 @@
 //! - `forwardingTimeouts.dialTimeout` 30 s, `responseHeaderTimeout` none, `idleConnTimeout` 90 s.
 //! - TLS handshake 10 s, fixed; response head 10 MiB.
 //! - Certificates are verified.
+//!
+//! Commands: doc.traefik.io/traefik/operations/api/; the API answers where it is enabled, on 8080 with api.insecure.
 
+use super::commands::Command;
 use super::log::go::{self, Fault, Paired, Stage};
 use super::log::{
     ErrorKeys, ErrorLine, Field, Fields, Format, Key, Layout, Logs, Memory, Unit, Variable, key, key_in, text, time,
@@ -30,6 +33,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "every service with the state of its servers",
+            line: "curl -s http://localhost:8080/api/http/services",
+        },
+        Command {
+            shows: "which router takes the request",
+            line: "curl -s http://localhost:8080/api/http/routers",
+        },
+    ],
 };
 
 /// Its own errors are the status text alone, without `Server`; the causes stand in its debug log only. It adds no

@@ -2,7 +2,10 @@
 //!
 //! No default is stated here: its timeouts are set per installation in `records.yaml`; write them under `limits`.
 //! Its policy for server certificates is `PERMISSIVE`: what does not verify is logged and used.
+//!
+//! Commands: docs.trafficserver.apache.org, traffic_ctl; the path of the log is that of Debian's package.
 
+use super::commands::Command;
 use super::log::{
     ErrorLine, Field, Fields, Format, Layout, Logs, Memory, Syntax, Unit, Variable, text, time, var, var_in,
 };
@@ -19,6 +22,20 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: false,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "what is configured otherwise than by default",
+            line: "traffic_ctl config diff",
+        },
+        Command {
+            shows: "failed connects and answers by class",
+            line: "traffic_ctl metric match 'proxy.process.http.(5xx|.*connect.*fail|.*timeout)'",
+        },
+        Command {
+            shows: "what it says of failed attempts",
+            line: "tail -n 50 /var/log/trafficserver/error.log",
+        },
+    ],
 };
 
 /// Its error page: the default body factory, with the reason in the status line. Answers it passes on have its `Server`

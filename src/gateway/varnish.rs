@@ -4,9 +4,12 @@
 //! - `connect_timeout` 3.5 s, `first_byte_timeout` 60 s, `between_bytes_timeout` 60 s, `backend_idle_timeout` 60 s.
 //! - `http_resp_size` 32 KiB, the whole head.
 //! - Backends are reached in the clear (TLS is in the Enterprise version only).
+//!
+//! Commands: varnish-cache.org/docs/trunk/reference/varnish-cli.html and docs/trunk/reference/varnishlog.html.
 
 use std::time::Duration;
 
+use super::commands::Command;
 use super::log::{
     About, ErrorLine, Field, Fields, Format, Layout, Logs, Memory, Syntax, Unit, Variable, text, time, var, var_in,
 };
@@ -31,6 +34,16 @@ pub const KIND: Kind = Kind {
     verifies_origin_certificate: true,
     logs: Some(&LOGS),
     page: Some(PAGE),
+    commands: &[
+        Command {
+            shows: "the health of every backend, and its last probes",
+            line: "varnishadm backend.list -p",
+        },
+        Command {
+            shows: "the last failed requests still in memory, with what the fetch said",
+            line: "varnishlog -d -g request -q 'RespStatus >= 500'",
+        },
+    ],
 };
 
 /// Its synthetic page: `builtin.vcl`. `Backend fetch failed` is written where no answer of a backend could be used; any
