@@ -1,5 +1,7 @@
 //! A judged observation: who, when, for what purpose, and success or exactly one cause.
 
+pub mod limits;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -17,11 +17,11 @@ use super::addresses;
 use super::catalogue::{self, Family, Kind};
 use super::labels::{Labels, Value};
 use super::process::Process;
-use super::shape::PROBED_LIMITS;
 use super::state::{EXTRA_PURPOSES, State};
 use super::values::Total;
 use crate::cause::Cause;
 use crate::finding::Purpose;
+use crate::finding::limits::PROBED;
 use crate::observation::OwnLimit;
 
 /// A sample's value.
@@ -130,7 +130,7 @@ const HOP_FAMILIES: &[(Family, Copy)] = &[
         out.extend(states.map(|(name, count)| text(name, u64::from(count))));
     }),
     (catalogue::NEAR_LIMIT, |state, _, out| {
-        let limits = PROBED_LIMITS.into_iter().zip(state.near);
+        let limits = PROBED.into_iter().zip(state.near);
         let limited = limits.filter(|(kind, count)| *count > 0 || state.shape.limited(*kind));
         out.extend(limited.map(|(kind, count)| text(kind.label(), count)));
     }),

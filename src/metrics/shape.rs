@@ -5,16 +5,6 @@ use std::sync::Arc;
 use crate::cause::{Cause, Phase};
 use crate::upstream::{Hop, Host, LimitKind};
 
-/// The limits a plain probe can come near to, in the order of the table in `State`.
-pub(super) const PROBED_LIMITS: [LimitKind; 6] = [
-    LimitKind::Connect,
-    LimitKind::Tls,
-    LimitKind::FirstByte,
-    LimitKind::Total,
-    LimitKind::ResponseHeader,
-    LimitKind::ResponseBody,
-];
-
 /// What a hop can reach, from its configuration.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shape::{PROBED_LIMITS, Shape};
+use super::shape::Shape;
 use super::values::{Codes, Exemplar, Histogram, Largest, Ratio, SLOW, Total};
 use crate::cause::Cause;
 use crate::clock;
+use crate::finding::limits::{PROBED, used};
 use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Purpose, RoundSummary};
-use crate::observation::{
-    Address, AnswerSource, CertificateProblem, End, HttpFault, Observation, OwnLimit, Resolution, TlsFault,
-};
-use crate::upstream::{LimitKind, Limits};
+use crate::observation::{Address, AnswerSource, CertificateProblem, End, Observation, OwnLimit, Resolution, TlsFault};
 
 /// The extra purposes with a series, in the order of their table.
 pub(super) const EXTRA_PURPOSES: [Purpose; 3] = [Purpose::Confirm, Purpose::Recheck, Purpose::StaleAddress];
@@ -35,7 +33,7 @@ pub(super) struct State {
     pub(super) extra: [u64; EXTRA_PURPOSES.len()],
     pub(super) transient: u64,
     pub(super) aborted: [u64; OwnLimit::ALL.len()],
-    pub(super) near: [u64; PROBED_LIMITS.len()],
+    pub(super) near: [u64; PROBED.len()],
     pub(super) header_bytes: Largest,
     pub(super) body_bytes: Largest,
     pub(super) tls_session: Option<(&'static str, &'static str)>,
@@ -90,7 +88,7 @@ impl State {
             extra: [0; EXTRA_PURPOSES.len()],
             transient: 0,
             aborted: [0; OwnLimit::ALL.len()],
-            near: [0; PROBED_LIMITS.len()],
+            near: [0; PROBED.len()],
             header_bytes: Largest::default(),
             body_bytes: Largest::default(),
             tls_session: None,
@@ -195,8 +193,8 @@ impl State {
     }
 
     fn record_near(&mut self, seen: &Observation, cause: Option<Cause>) {
-        for (count, kind) in self.near.iter_mut().zip(PROBED_LIMITS) {
-            *count += u64::from(is_near(&self.shape.hop.limits, kind, seen, cause));
+        for (count, kind) in self.near.iter_mut().zip(PROBED) {
+            *count += u64::from(used(&self.shape.hop.limits, kind, seen, cause).is_some_and(|used| used.is_near()));
         }
     }
 
@@ -302,44 +300,6 @@ fn body_bytes(seen: &Observation) -> Option<u64> {
     match &seen.end {
         End::Response(response) => Some(response.body_bytes),
         End::Http(failure) => failure.head.as_ref().map(|_| failure.body_bytes),
-        _ => None,
-    }
-}
-
-/// True where the probe reached 80 % of that limit, or was still waiting in that phase when it had passed them.
-fn is_near(limits: &Limits, kind: LimitKind, seen: &Observation, cause: Option<Cause>) -> bool {
-    if let Some(limit) = limits.size(kind) {
-        return size_of(kind, seen).is_some_and(|size| size.saturating_mul(5) >= limit.saturating_mul(4));
-    }
-    match (limits.time(kind), time_of(kind, seen, cause)) {
-        (Some(limit), Some(time)) => time.as_nanos() * 5 >= limit.as_nanos() * 4,
-        _ => false,
-    }
-}
-
-/// The size a limit is compared with. A head over our own cap is over every gateway's buffer.
-fn size_of(kind: LimitKind, seen: &Observation) -> Option<u64> {
-    match (kind, &seen.end) {
-        (LimitKind::ResponseHeader, End::Http(failure)) if failure.fault == HttpFault::HeadTooLarge => Some(u64::MAX),
-        (LimitKind::ResponseHeader, _) => seen.head().map(|head| head.bytes),
-        (LimitKind::ResponseBody, _) => body_bytes(seen),
-        _ => None,
-    }
-}
-
-/// The time a limit is compared with: that of the phase, or how long the probe had waited in it when it gave up.
-fn time_of(kind: LimitKind, seen: &Observation, cause: Option<Cause>) -> Option<Duration> {
-    let times = &seen.timings;
-    let waited = times
-        .total
-        .saturating_sub(times.connect.unwrap_or_default())
-        .saturating_sub(times.tls.unwrap_or_default());
-    let gave_up = |timeout: Cause| (cause == Some(timeout)).then_some(waited);
-    match kind {
-        LimitKind::Connect => times.connect.or(gave_up(Cause::ConnectTimeout)),
-        LimitKind::Tls => times.tls.or(gave_up(Cause::TlsTimeout)),
-        LimitKind::FirstByte => times.first_byte.or(gave_up(Cause::ResponseTimeout)),
-        LimitKind::Total => Some(times.total),
         _ => None,
     }
 }
