@@ -29,6 +29,7 @@ use crate::observation::{
 use crate::probe::connect::ConnectEnd;
 use crate::probe::dns::Resolver;
 use crate::probe::dns::answer::Service;
+use crate::probe::dns::authority::Zone;
 use crate::probe::http::{Ask, ExchangeEnd, KeptHeaders, ReadLimits, http1, http2};
 use crate::probe::meter::Meter;
 use crate::probe::tls::{Client, PolicyError};
@@ -121,6 +122,24 @@ impl Prober {
     /// Resolves a name that belongs to no target.
     pub async fn lookup(&self, name: &str, family: Family, resolvers: &[SocketAddr], wait: Duration) -> Resolution {
         self.resolver.resolve(name, family, resolvers, wait).await
+    }
+
+    /// What every one of the resolvers asked for a name says of it, side by side: the named ones, or the system's.
+    pub async fn ask_each(
+        &self,
+        name: &str,
+        family: Family,
+        resolvers: &[SocketAddr],
+        wait: Duration,
+    ) -> Vec<Resolution> {
+        let resolvers = self.resolver.resolvers(resolvers);
+        self.resolver.ask_each(name, family, &resolvers, wait).await
+    }
+
+    /// What the zone's own servers say of a name, and those of the zones its aliases lead to; see [`dns::authority`].
+    pub async fn ask_zones(&self, name: &str, family: Family, resolvers: &[SocketAddr], wait: Duration) -> Vec<Zone> {
+        let resolvers = self.resolver.resolvers(resolvers);
+        dns::authority::ask(name, family, &resolvers, wait).await
     }
 
     /// Resolves the host of a prepared target; one whose URL holds the address costs nothing.

@@ -6,6 +6,7 @@
 //! asked for the name as it stands.
 
 pub mod answer;
+pub mod authority;
 pub mod exchange;
 pub mod system;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hickory_proto::rr::{Name, RecordType};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -83,6 +85,38 @@ impl Resolver {
             }
         }
         Err(first.unwrap_or(DnsFault::NxDomain))
+    }
+
+    /// The resolvers asked for a name: these, or the system's.
+    pub fn resolvers(&self, configured: &[SocketAddr]) -> Vec<SocketAddr> {
+        match configured {
+            [] => self.files.current().resolvers.clone(),
+            _ => configured.to_vec(),
+        }
+    }
+
+    /// Asks every one of these resolvers for a name as it stands, side by side. Where one gives no answer its source is
+    /// itself all the same.
+    pub async fn ask_each(
+        &self,
+        name: &str,
+        family: Family,
+        resolvers: &[SocketAddr],
+        wait: Duration,
+    ) -> Vec<Resolution> {
+        let (name, started) = (absolute(name), Instant::now());
+        let ask = |resolver: SocketAddr| {
+            let name = &name;
+            async move {
+                let seen = lookup(name, family, &[resolver], started + wait).await;
+                Resolution {
+                    source: AnswerSource::Resolver(resolver),
+                    elapsed: started.elapsed(),
+                    ..seen
+                }
+            }
+        };
+        join_all(resolvers.iter().copied().map(ask)).await
     }
 
     async fn as_the_system(&self, name: &str, family: Family, deadline: Instant) -> Resolution {
@@ -315,9 +349,8 @@ mod tests {
             server,
             Answer {
                 addresses,
-                services: Vec::new(),
-                cname_chain: Vec::new(),
                 ttl: Some(Duration::from_secs(30)),
+                ..Answer::default()
             },
         ))
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub const A: u16 = 1;
+pub const NS: u16 = 2;
 pub const CNAME: u16 = 5;
 pub const AAAA: u16 = 28;
 
@@ -20,6 +21,8 @@ pub const REFUSED: u16 = 5;
 const RESPONSE: u16 = 0x8000;
 const TRUNCATED: u16 = 0x0200;
 const RECURSION: u16 = 0x0180;
+const RECURSION_DESIRED: u16 = 0x0100;
+const AUTHORITATIVE: u16 = 0x0400;
 
 /// A question that arrived.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct Question {
     /// In lower case, without the last dot.
     pub name: String,
     pub kind: u16,
+    /// The server is asked to ask others.
+    pub recursion: bool,
     pub tcp: bool,
 }
 
@@ -98,6 +103,18 @@ impl Answer {
         self
     }
 
+    /// With a server of the zone.
+    pub fn name_server(mut self, zone: &str, server: &str) -> Answer {
+        self.records.push((zone.to_owned(), NS, 3600, wire_name(server)));
+        self
+    }
+
+    /// Marked as from the zone's own server.
+    pub fn authoritative(mut self) -> Answer {
+        self.flags |= AUTHORITATIVE;
+        self
+    }
+
     /// On the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let count = self.claimed.unwrap_or(self.records.len() as u16);
@@ -135,6 +152,11 @@ pub fn serve(script: impl Fn(&Question) -> Vec<Vec<u8>> + Send + Sync + 'static)
         }
     });
     address
+}
+
+/// Starts a server on UDP at that address.
+pub fn serve_at(address: SocketAddr, script: impl Fn(&Question) -> Vec<Vec<u8>> + Send + Sync + 'static) {
+    serve_udp(UdpSocket::bind(address).expect("the address is free"), Arc::new(script));
 }
 
 /// Starts a server whose TCP port refuses; as long as the socket lives nobody else listens there.
@@ -207,6 +229,7 @@ fn parse(bytes: &[u8], tcp: bool) -> Option<Question> {
         id: number(0)?,
         name: labels.join("."),
         kind: number(at + 1)?,
+        recursion: number(2)? & RECURSION_DESIRED != 0,
         tcp,
     })
 }

@@ -27,10 +27,21 @@ pub struct Answer {
     pub addresses: Vec<IpAddr>,
     /// In the order of the answer; only where SRV was asked for.
     pub services: Vec<Service>,
+    /// Names of the zone's own servers, without final dot, in the order of the answer; only where NS was asked for.
+    pub name_servers: Vec<String>,
     /// Names passed on the way.
     pub cname_chain: Vec<String>,
     /// Lowest time to live of the records used.
     pub ttl: Option<Duration>,
+}
+
+/// What a message says besides its answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The server says that the name is in a zone of its own (RFC 1035, 4.1.1, AA).
+    pub authoritative: bool,
+    /// Where the aliases of the answer lead, also where the answer has no address for that.
+    pub alias: Option<String>,
 }
 
 /// What one datagram is to the one who asked.
@@ -40,8 +51,8 @@ pub enum Reply {
     NotOurs,
     /// Cut to fit a datagram: ask again over TCP (RFC 1035, 4.2.1).
     Truncated,
-    /// An answer, or why there is none.
-    Answer(Result<Answer, DnsFault>),
+    /// An answer, or why there is none, and what is said besides.
+    Answer(Result<Answer, DnsFault>, Standing),
 }
 
 /// Reads a message that arrived from the resolver asked.
@@ -68,31 +79,49 @@ pub fn read(bytes: &[u8], id: u16, name: &Name, kind: RecordType) -> Reply {
     if message.metadata.truncation {
         return Reply::Truncated;
     }
-    Reply::Answer(match code {
+    let answer = match code {
         ResponseCode::NoError => addresses(&message.answers, name, kind),
         ResponseCode::NXDomain => Err(DnsFault::NxDomain),
         ResponseCode::Refused => Err(DnsFault::Refused),
         other => Err(DnsFault::ServFail(other.into())),
-    })
+    };
+    let standing = Standing {
+        authoritative: message.metadata.authoritative,
+        alias: aliases(&message.answers, name).and_then(|(chain, _, _)| chain.last().cloned()),
+    };
+    Reply::Answer(answer, standing)
 }
 
 fn malformed(how: &'static str) -> Reply {
-    Reply::Answer(Err(DnsFault::Malformed(how)))
+    Reply::Answer(Err(DnsFault::Malformed(how)), Standing::default())
+}
+
+/// The names the CNAMEs of a name lead over, the lowest time to live of these, and the name they end at; `None` where
+/// they run in a circle.
+fn aliases(records: &[Record], name: &Name) -> Option<(Vec<String>, Option<u32>, Name)> {
+    let mut owner = name.clone();
+    let mut ttl: Option<u32> = None;
+    let mut chain = Vec::new();
+    while let Some((record, target)) = cname_of(records, &owner) {
+        if chain.len() == MAX_CNAMES {
+            return None;
+        }
+        ttl = ttl.into_iter().chain([record.ttl]).min();
+        chain.push(plain(target));
+        owner = target.clone();
+    }
+    Some((chain, ttl, owner))
+}
+
+fn plain(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_owned()
 }
 
 fn addresses(records: &[Record], name: &Name, kind: RecordType) -> Result<Answer, DnsFault> {
-    let mut owner = name.clone();
-    let mut ttl: Option<u32> = None;
-    let mut cname_chain = Vec::new();
-    while let Some((record, target)) = cname_of(records, &owner) {
-        if cname_chain.len() == MAX_CNAMES {
-            return Err(DnsFault::Malformed("the CNAMEs run in a circle"));
-        }
-        ttl = ttl.into_iter().chain([record.ttl]).min();
-        cname_chain.push(target.to_ascii().trim_end_matches('.').to_owned());
-        owner = target.clone();
-    }
-    let (mut addresses, mut services) = (Vec::new(), Vec::new());
+    let Some((cname_chain, mut ttl, owner)) = aliases(records, name) else {
+        return Err(DnsFault::Malformed("the CNAMEs run in a circle"));
+    };
+    let (mut addresses, mut services, mut name_servers) = (Vec::new(), Vec::new(), Vec::new());
     for record in records.iter().filter(|record| record.name.eq_ignore_root(&owner)) {
         let ip = match &record.data {
             RData::A(ip) if kind == RecordType::A => IpAddr::V4(ip.0),
@@ -101,10 +130,14 @@ fn addresses(records: &[Record], name: &Name, kind: RecordType) -> Result<Answer
                 // The root as target means that the service is decidedly not available (RFC 2782).
                 if !service.target.is_root() {
                     services.push(Service {
-                        host: service.target.to_ascii().trim_end_matches('.').to_owned(),
+                        host: plain(&service.target),
                         port: service.port,
                     });
                 }
+                continue;
+            }
+            RData::NS(server) if kind == RecordType::NS => {
+                name_servers.push(plain(&server.0));
                 continue;
             }
             _ => continue,
@@ -112,11 +145,12 @@ fn addresses(records: &[Record], name: &Name, kind: RecordType) -> Result<Answer
         ttl = ttl.into_iter().chain([record.ttl]).min();
         addresses.push(ip);
     }
-    match addresses.is_empty() && services.is_empty() {
+    match addresses.is_empty() && services.is_empty() && name_servers.is_empty() {
         true => Err(DnsFault::NoData),
         false => Ok(Answer {
             addresses,
             services,
+            name_servers,
             cname_chain,
             ttl: ttl.map(|ttl| Duration::from_secs(ttl.into())),
         }),
@@ -175,12 +209,18 @@ mod tests {
         ];
         assert_eq!(
             reply(ResponseCode::NoError, records),
-            Reply::Answer(Ok(Answer {
-                addresses: vec![[192, 0, 2, 1].into()],
-                services: Vec::new(),
-                cname_chain: vec!["lb.example".into(), "x.cdn".into()],
-                ttl: Some(Duration::from_secs(20)),
-            }))
+            Reply::Answer(
+                Ok(Answer {
+                    addresses: vec![[192, 0, 2, 1].into()],
+                    cname_chain: vec!["lb.example".into(), "x.cdn".into()],
+                    ttl: Some(Duration::from_secs(20)),
+                    ..Answer::default()
+                }),
+                Standing {
+                    authoritative: false,
+                    alias: Some("x.cdn".into()),
+                },
+            )
         );
     }
 
@@ -208,7 +248,7 @@ mod tests {
             ),
         ];
         for (code, records, fault) in cases {
-            assert_eq!(reply(code, records), Reply::Answer(Err(fault)));
+            assert!(matches!(reply(code, records), Reply::Answer(Err(seen), _) if seen == fault));
         }
     }
 

@@ -11,32 +11,56 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::observation::{DnsFault, OwnLimit};
-use crate::probe::dns::answer::{Answer, Reply, read};
+use crate::probe::dns::answer::{Answer, Reply, Standing, read};
 
 /// A lost datagram is sent again after this long (RFC 1035, 4.2.1, leaves the figure to the client).
 const RESEND_AFTER: Duration = Duration::from_secs(1);
 /// Larger than any datagram a resolver sends to a client without EDNS, with room for those that ignore that.
 const MAX_DATAGRAM: usize = 4096;
 
-/// Asks until an answer comes or the deadline passes.
+/// Asks a resolver until an answer comes or the deadline passes.
 pub async fn ask(server: SocketAddr, name: &Name, kind: RecordType, deadline: Instant) -> Result<Answer, DnsFault> {
+    put(server, name, kind, true, deadline).await.0
+}
+
+/// Asks a server for what it knows of its own zones: without asking it to ask others (RFC 1035, 4.1.1, RD).
+pub async fn ask_directly(
+    server: SocketAddr,
+    name: &Name,
+    kind: RecordType,
+    deadline: Instant,
+) -> (Result<Answer, DnsFault>, Standing) {
+    put(server, name, kind, false, deadline).await
+}
+
+async fn put(
+    server: SocketAddr,
+    name: &Name,
+    kind: RecordType,
+    recursion: bool,
+    deadline: Instant,
+) -> (Result<Answer, DnsFault>, Standing) {
     let id = random_id();
-    let question = encode(id, name, kind)?;
+    let none = |fault| (Err(fault), Standing::default());
+    let question = match encode(id, name, kind, recursion) {
+        Ok(question) => question,
+        Err(fault) => return none(fault),
+    };
     match timeout_at(deadline, over_udp(server, &question, id, name, kind)).await {
-        Err(_) => Err(DnsFault::Timeout),
-        Ok(Ok(Reply::Answer(answer))) => answer,
+        Err(_) => none(DnsFault::Timeout),
+        Ok(Ok(Reply::Answer(answer, standing))) => (answer, standing),
         Ok(Ok(Reply::Truncated | Reply::NotOurs)) => {
             match timeout_at(deadline, over_tcp(server, &question, id, name, kind)).await {
-                Err(_) => Err(DnsFault::Timeout),
-                Ok(Ok(Reply::Answer(answer))) => answer,
-                Ok(Ok(Reply::Truncated | Reply::NotOurs)) => Err(DnsFault::Malformed("no valid answer over TCP")),
+                Err(_) => none(DnsFault::Timeout),
+                Ok(Ok(Reply::Answer(answer, standing))) => (answer, standing),
+                Ok(Ok(Reply::Truncated | Reply::NotOurs)) => none(DnsFault::Malformed("no valid answer over TCP")),
                 Ok(Err(error)) => {
-                    Err(own(&error).unwrap_or(DnsFault::Malformed("a truncated answer, and none over TCP")))
+                    none(own(&error).unwrap_or(DnsFault::Malformed("a truncated answer, and none over TCP")))
                 }
             }
         }
         // The resolver's host says that nobody listens: nobody answers there, as with silence.
-        Ok(Err(error)) => Err(own(&error).unwrap_or(DnsFault::Timeout)),
+        Ok(Err(error)) => none(own(&error).unwrap_or(DnsFault::Timeout)),
     }
 }
 
@@ -47,9 +71,9 @@ fn random_id() -> u16 {
     u16::from_ne_bytes(bytes)
 }
 
-fn encode(id: u16, name: &Name, kind: RecordType) -> Result<Vec<u8>, DnsFault> {
+fn encode(id: u16, name: &Name, kind: RecordType, recursion: bool) -> Result<Vec<u8>, DnsFault> {
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
-    message.metadata.recursion_desired = true;
+    message.metadata.recursion_desired = recursion;
     message.add_query(Query::query(name.clone(), kind));
     message
         .to_vec()
