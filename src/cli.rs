@@ -199,6 +199,10 @@ struct DiagnoseArgs {
     /// A URL of a gateway in front of it, outermost first; may be repeated.
     #[arg(long, value_name = "URL[=NAME]", conflicts_with = "upstream")]
     via: Vec<String>,
+    /// The kind of the gateway, in the order of --via; the last one stands for those that follow. Its limits are held
+    /// against what is seen, and its commands are among the next steps.
+    #[arg(long, value_name = "KIND", requires = "via")]
+    kind: Vec<String>,
     /// An upstream of the configuration file instead.
     #[arg(long, value_name = "NAME")]
     upstream: Option<String>,
@@ -210,6 +214,12 @@ struct DiagnoseArgs {
         default_value = "badgateway.yml"
     )]
     config_file: PathBuf,
+    /// Also ask the servers of each name's own zone.
+    #[arg(long)]
+    authoritative: bool,
+    /// Time for connect, TLS and response of each probe, instead of the configured one: 3s, 500ms.
+    #[arg(long, value_name = "DURATION", value_parser = crate::config::probe_timeout)]
+    timeout: Option<std::time::Duration>,
     /// Machine-readable output.
     #[arg(long)]
     json: bool,

@@ -32,14 +32,14 @@ mod unused;
 mod url;
 mod value;
 
-pub use command_line::from_urls;
+pub use command_line::{from_urls, from_urls_with_kinds};
 pub use context::Env;
 pub use discovered::Discovered;
 pub use error::{Note, Place, Position, Problem, Problems};
 pub(crate) use error::{nearest, quoted};
 pub use groups::{MAX_GROUPS_SIZE, TargetGroup, json_groups, yaml_groups};
 pub use modules::{ModuleError, ModuleTarget, Modules};
-pub use number::{duration, percentage, rate, size, status};
+pub use number::{duration, percentage, probe_timeout, rate, size, status};
 pub(crate) use number::{show_duration, show_size};
 pub use value::{RESERVED_LABELS, label_name, name};
 

@@ -217,7 +217,7 @@ fn quoted(bytes: &[u8]) -> String {
 }
 
 /// Foreign text, cut and without control characters.
-fn cut(text: &str) -> String {
+pub fn cut(text: &str) -> String {
     let clean: String = text
         .chars()
         .map(|char| if char.is_control() { ' ' } else { char })

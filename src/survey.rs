@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -20,8 +21,11 @@ use crate::observation::{Address, Observation, Resolution};
 use crate::pace::Pace;
 use crate::probe::tls::PolicyError;
 use crate::probe::{Prepared, Prober};
-use crate::upstream::{Hop, Host, Target, Upstream};
+use crate::upstream::{Hop, Host, Request, Target, Upstream};
 use crate::verdict::Diagnosis;
+
+/// A request of one look waits for its turn as long as it takes.
+const PATIENCE: Duration = Duration::from_secs(86_400);
 
 /// What one look at a hop showed.
 #[derive(Debug)]
@@ -67,11 +71,7 @@ impl HopReport {
     pub fn causes(&self) -> Vec<Cause> {
         let names = self.targets.iter().filter_map(|target| target.resolution.1.cause());
         let addresses = self.targets.iter().filter(|target| !target.unexpected.is_empty());
-        let probes = self
-            .targets
-            .iter()
-            .flat_map(|target| &target.probes)
-            .filter_map(|probe| probe.outcome.cause());
+        let probes = self.probes().filter_map(|probe| probe.outcome.cause());
         let causes: BTreeSet<_> = names
             .chain(addresses.map(|_| Cause::DnsUnexpectedAddress))
             .chain(probes)
@@ -87,10 +87,14 @@ impl HopReport {
             target.add_to(&mut facts);
         }
         facts.ever_succeeded = facts.healthy > 0;
-        let failed = self.targets.iter().flat_map(|target| &target.probes);
-        let failed = failed.filter(|probe| probe.outcome.cause().is_some());
+        let failed = self.probes().filter(|probe| probe.outcome.cause().is_some());
         facts.state(failed.filter_map(|probe| probe.recognised.stated));
         facts
+    }
+
+    /// Its probes, in the order of targets and addresses.
+    pub fn probes(&self) -> impl Iterator<Item = &ProbeReport> {
+        self.targets.iter().flat_map(|target| &target.probes)
     }
 
     /// Requests made.
@@ -151,77 +155,103 @@ pub fn diagnosis(reports: &[HopReport]) -> Diagnosis {
 /// # Errors
 /// A TLS policy that cannot be used.
 pub async fn upstream(prober: &Prober, slots: &Semaphore, upstream: &Upstream) -> Result<Vec<HopReport>, PolicyError> {
-    let pace = std::sync::Mutex::new(Pace::new(upstream.max_rate));
-    let mut reports = Vec::new();
-    for hop in &upstream.hops {
-        let targets: Vec<_> = hop
-            .targets
-            .iter()
-            .cloned()
-            .map(Prepared::new)
-            .collect::<Result<_, _>>()?;
-        let kinds = upstream.kinds_from(&hop.name);
-        let looks = targets
-            .iter()
-            .map(|prepared| target(prober, slots, &pace, prepared, &kinds));
-        reports.push(HopReport {
-            hop: hop.clone(),
-            targets: join_all(looks).await,
-        });
-    }
-    Ok(reports)
+    Survey::new(prober, slots, upstream.max_rate).upstream(upstream).await
 }
 
-async fn target(
-    prober: &Prober,
-    slots: &Semaphore,
-    pace: &std::sync::Mutex<Pace>,
-    prepared: &Prepared,
-    kinds: &[&'static str],
-) -> TargetReport {
-    let target = &prepared.target;
-    let resolution = prober.resolve(prepared).await;
-    let ips: BTreeSet<_> = resolution.result.iter().flatten().copied().collect();
-    let at = |ip: &std::net::IpAddr| Address::Tcp(SocketAddr::new(*ip, target.port));
-    let (outside, inside): (Vec<_>, Vec<_>) = ips.iter().partition(|ip| unexpected(**ip, &target.expect));
-    let mut addresses: Vec<_> = match &target.host {
-        Host::Unix(path) => vec![Address::Unix(Arc::new(path.clone()))],
-        Host::Name(_) | Host::Ip(_) => inside.into_iter().map(at).collect(),
-    };
-    let unprobed = addresses.len().saturating_sub(target.max_addresses);
-    addresses.truncate(target.max_addresses);
-    let asked = addresses
-        .iter()
-        .flat_map(|address| target.requests.iter().map(move |request| (address, request)));
-    let probes: FuturesOrdered<_> = asked
-        .map(|(address, request)| async move {
-            let slot = {
-                let now = Instant::now();
-                let mut pace = pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                pace.reserve(now, now + std::time::Duration::from_secs(86_400))
-                    .unwrap_or(now)
-            };
-            sleep_until(slot).await;
-            let _permit = slots.acquire().await.expect("the slots are never closed");
-            let seen = prober.probe(prepared, request, address).await;
-            let recognised = recognise(&seen, kinds);
-            let outcome = classify(&seen, &recognised, &target.expect);
-            ProbeReport {
-                recognised,
-                address: address.clone(),
-                path: request.label.clone(),
-                seen,
-                outcome,
-            }
-        })
-        .collect();
-    let probes = probes.collect().await;
-    let outcome = classify_resolution(&resolution);
-    TargetReport {
-        target: target.clone(),
-        resolution: (resolution, outcome),
-        probes,
-        unexpected: outside.into_iter().map(at).collect(),
-        unprobed,
+/// Asks at the pace of one upstream.
+#[derive(Debug)]
+pub struct Survey<'a> {
+    prober: &'a Prober,
+    slots: &'a Semaphore,
+    pace: Mutex<Pace>,
+}
+
+impl<'a> Survey<'a> {
+    /// `max_rate` is in requests a second.
+    pub fn new(prober: &'a Prober, slots: &'a Semaphore, max_rate: f64) -> Survey<'a> {
+        Survey {
+            prober,
+            slots,
+            pace: Mutex::new(Pace::new(max_rate)),
+        }
+    }
+
+    /// Looks at every hop, every address of each.
+    ///
+    /// # Errors
+    /// A TLS policy that cannot be used.
+    pub async fn upstream(&self, upstream: &Upstream) -> Result<Vec<HopReport>, PolicyError> {
+        let mut reports = Vec::new();
+        for hop in &upstream.hops {
+            let targets: Vec<_> = hop
+                .targets
+                .iter()
+                .cloned()
+                .map(Prepared::new)
+                .collect::<Result<_, _>>()?;
+            let kinds = upstream.kinds_from(&hop.name);
+            let looks = targets.iter().map(|prepared| self.target(prepared, &kinds));
+            reports.push(HopReport {
+                hop: hop.clone(),
+                targets: join_all(looks).await,
+            });
+        }
+        Ok(reports)
+    }
+
+    async fn target(&self, prepared: &Prepared, kinds: &[&'static str]) -> TargetReport {
+        let target = &prepared.target;
+        let resolution = self.prober.resolve(prepared).await;
+        let ips: BTreeSet<_> = resolution.result.iter().flatten().copied().collect();
+        let at = |ip: &std::net::IpAddr| Address::Tcp(SocketAddr::new(*ip, target.port));
+        let (outside, inside): (Vec<_>, Vec<_>) = ips.iter().partition(|ip| unexpected(**ip, &target.expect));
+        let mut addresses: Vec<_> = match &target.host {
+            Host::Unix(path) => vec![Address::Unix(Arc::new(path.clone()))],
+            Host::Name(_) | Host::Ip(_) => inside.into_iter().map(at).collect(),
+        };
+        let unprobed = addresses.len().saturating_sub(target.max_addresses);
+        addresses.truncate(target.max_addresses);
+        let asked = addresses
+            .iter()
+            .flat_map(|address| target.requests.iter().map(move |request| (address, request)));
+        let probes: FuturesOrdered<_> = asked
+            .map(|(address, request)| self.ask(prepared, request, address, kinds))
+            .collect();
+        let probes = probes.collect().await;
+        let outcome = classify_resolution(&resolution);
+        TargetReport {
+            target: target.clone(),
+            resolution: (resolution, outcome),
+            probes,
+            unexpected: outside.into_iter().map(at).collect(),
+            unprobed,
+        }
+    }
+
+    /// Makes one request when its turn comes. `kinds` are those of the gateways on the way, outermost first.
+    pub async fn ask(
+        &self,
+        prepared: &Prepared,
+        request: &Request,
+        address: &Address,
+        kinds: &[&'static str],
+    ) -> ProbeReport {
+        let slot = {
+            let now = Instant::now();
+            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            pace.reserve(now, now + PATIENCE).unwrap_or(now)
+        };
+        sleep_until(slot).await;
+        let _permit = self.slots.acquire().await.expect("the slots are never closed");
+        let seen = self.prober.probe(prepared, request, address).await;
+        let recognised = recognise(&seen, kinds);
+        let outcome = classify(&seen, &recognised, &prepared.target.expect);
+        ProbeReport {
+            recognised,
+            address: address.clone(),
+            path: request.label.clone(),
+            seen,
+            outcome,
+        }
     }
 }

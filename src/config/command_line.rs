@@ -7,7 +7,7 @@
 //!    A URL with a query is therefore named after its host; one whose path ends in `=word` writes `%3D`.
 //! 2. Without `NAME` an upstream or gateway is called as the host of its URL, with the port where that is not the scheme's
 //!    own; a second one of that name gets `-2`.
-//! 3. `--via` names the gateways in front of the one upstream, outermost first, of kind `generic`. With several upstreams it
+//! 3. `--via` names the gateways in front of the one upstream, outermost first, of kind `generic` where none is named. With several upstreams it
 //!    would not be clear whose they are, so that is refused.
 
 use std::collections::HashSet;
@@ -26,6 +26,11 @@ const COMMAND_LINE: &str = "command line";
 
 /// The configuration that URLs on the command line mean. Problems name the argument.
 pub fn from_urls(urls: &[String], via: &[String]) -> Result<Config, Problems> {
+    from_urls_with_kinds(urls, via, &[])
+}
+
+/// As [`from_urls`], with the kinds of the gateways in their order; the last one stands for those that follow.
+pub fn from_urls_with_kinds(urls: &[String], via: &[String], kinds: &[String]) -> Result<Config, Problems> {
     let no_env = |_: &str| None;
     let cx = Context::new(COMMAND_LINE, Path::new("."), &no_env);
     if urls.is_empty() {
@@ -49,7 +54,12 @@ pub fn from_urls(urls: &[String], via: &[String]) -> Result<Config, Problems> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    super::from_str(&yaml(&upstreams, &gateways), COMMAND_LINE, Path::new("."), &no_env)
+    super::from_str(
+        &yaml(&upstreams, &gateways, kinds),
+        COMMAND_LINE,
+        Path::new("."),
+        &no_env,
+    )
 }
 
 fn argument(name: &str) -> Place {
@@ -129,14 +139,15 @@ fn free_name(name: &str, taken: &mut HashSet<String>) -> String {
     candidate
 }
 
-fn yaml(upstreams: &[(String, String)], gateways: &[(String, String)]) -> String {
+fn yaml(upstreams: &[(String, String)], gateways: &[(String, String)], kinds: &[String]) -> String {
     // JSON strings are YAML strings; `$` is doubled, because the shell has replaced its variables already.
     let text = |value: &str| serde_json::Value::String(value.replace('$', "$$")).to_string();
     let mut out = String::new();
     if !gateways.is_empty() {
         out.push_str("gateways:\n");
-        for (name, _) in gateways {
-            let _ = writeln!(out, "  - {{ name: {}, kind: generic }}", text(name));
+        for (index, (name, _)) in gateways.iter().enumerate() {
+            let kind = kinds.get(index).or(kinds.last()).map_or("generic", String::as_str);
+            let _ = writeln!(out, "  - {{ name: {}, kind: {} }}", text(name), text(kind));
         }
     }
     out.push_str("upstreams:\n");
@@ -193,6 +204,23 @@ mod tests {
         let hops: Vec<&str> = config.upstreams[0].hops.iter().map(|hop| &*hop.name).collect();
         assert_eq!(hops, ["cdn", "10.0.0.7", "origin"]);
         assert!(config.shown.contains("gateway: \"cdn\""), "{}", config.shown);
+    }
+
+    #[test]
+    fn kinds_stand_in_the_order_of_the_gateways() {
+        let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let via = own(&["http://a/=a", "http://b/=b", "http://c/=c"]);
+        for (kinds, expected) in [
+            (&[][..], ["generic", "generic", "generic"]),
+            (&["nginx"], ["nginx", "nginx", "nginx"]),
+            (&["cloudflare", "haproxy"], ["cloudflare", "haproxy", "haproxy"]),
+        ] {
+            let config = from_urls_with_kinds(&own(&["http://10.0.0.1/"]), &via, &own(kinds)).unwrap();
+            let hops = config.upstreams[0].hops.iter().filter_map(|hop| hop.gateway.as_ref());
+            assert_eq!(hops.map(|gateway| gateway.kind).collect::<Vec<_>>(), expected);
+        }
+        let problems = from_urls_with_kinds(&own(&["http://10.0.0.1/"]), &via, &own(&["ngnix"])).unwrap_err();
+        assert!(problems.to_string().contains("did you mean nginx"), "{problems}");
     }
 
     #[test]

@@ -48,6 +48,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Longest timeout of one probe. Squid's read timeout of 15 minutes is the longest limit of a gateway.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// The timeout of one probe.
+pub fn probe_timeout(text: &str) -> Result<Duration, String> {
+    duration_within(Duration::from_millis(1)..=MAX_TIMEOUT)(text)
+}
+
 /// A duration within bounds.
 pub fn duration_within(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
     move |text| {

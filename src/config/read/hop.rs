@@ -6,10 +6,6 @@ use crate::config::reader::{Cursor, Fields};
 use crate::config::{number, url, value};
 use crate::upstream::{AddressChoice, Family, HttpVersion, Redirects};
 use http::HeaderValue;
-use std::time::Duration;
-
-/// Longest timeout of one probe. Squid's read timeout of 15 minutes is the longest limit of a gateway.
-const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// An entry of `origin`: a URL, or a map with `url`.
 pub fn origin_entry(cursor: &Cursor<'_>) -> Option<HopEntry> {
@@ -94,9 +90,7 @@ pub fn settings(fields: &mut Fields<'_>) -> HopSettings {
             .get("addresses")
             .and_then(|word| word.choice(&[("all", AddressChoice::All), ("one", AddressChoice::One)])),
         max_addresses: fields.get("max_addresses").and_then(|number| number.number(1..=1024)),
-        timeout: fields
-            .get("timeout")
-            .and_then(|text| text.parse(number::duration_within(Duration::from_millis(1)..=MAX_TIMEOUT))),
+        timeout: fields.get("timeout").and_then(|text| text.parse(number::probe_timeout)),
         expect: fields
             .get("expect")
             .map(|map| request::expect(&map))
