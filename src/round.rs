@@ -25,6 +25,7 @@ use crate::classify::{classify, classify_resolution, unexpected};
 use crate::clock;
 use crate::confirmation::{Attempt, Change, Place};
 use crate::evidence::{self, Evidence};
+use crate::finding::limits::{PROBED, used};
 use crate::finding::{AddressCounts, Finding, Outcome, Purpose, Recognised, RoundSummary, Seen};
 use crate::fingerprint::recognise;
 use crate::history::{History, Record, RoundPoint, Trail};
@@ -414,6 +415,15 @@ impl HopRun {
                 .as_ref()
                 .is_some_and(|address| chosen.present.contains(address))
         });
+        let probed = findings
+            .iter()
+            .filter_map(|(_, finding)| Some((finding, finding.observation()?)));
+        for (finding, seen) in probed {
+            let uses = PROBED
+                .into_iter()
+                .filter_map(|kind| used(&self.hop.limits, kind, seen, finding.outcome.cause()));
+            state.trail.used(uses);
+        }
         self.note_versions(&mut state, &findings);
         state.skipped = skipped(&findings);
         state.unprobed = chosen.unprobed;

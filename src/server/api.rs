@@ -41,7 +41,7 @@ pub(super) fn upstream(state: &ServerState, name: &str) -> Response {
         .filter_map(|record| record.evidence.as_deref())
         .collect();
     let mut shown = status(&detail.status);
-    shown["interval_seconds"] = json!(detail.interval.as_secs_f64());
+    shown["interval_seconds"] = json!(detail.config.interval.as_secs_f64());
     shown["hops"] = detail.status.hops.iter().zip(&detail.hops).map(hop_detail).collect();
     shown["traffic"] = detail.traffic.iter().map(traffic).collect();
     shown["failures"] = json!(failures);

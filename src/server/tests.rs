@@ -82,12 +82,20 @@ impl Watched for Fixed {
     fn upstream(&self, name: &str) -> Option<UpstreamDetail> {
         let status = self.0.iter().find(|status| *status.upstream == *name)?.clone();
         Some(UpstreamDetail {
+            config: config(&status.upstream),
             status,
-            interval: Duration::from_secs(15),
             hops: Vec::new(),
             traffic: Vec::new(),
         })
     }
+}
+
+fn config(name: &str) -> Arc<crate::upstream::Upstream> {
+    let text = "upstreams: [{ name: shop, origin: 'http://127.0.0.1:1/' }]";
+    let config = crate::config::from_str(text, "t.yml", std::path::Path::new("."), &|_| None).expect("it is valid");
+    let mut upstream = (*config.upstreams[0]).clone();
+    upstream.name = name.into();
+    Arc::new(upstream)
 }
 
 fn record() -> Record {

@@ -85,7 +85,7 @@ fn head(build: &Build, shown: &Shown<'_>) -> Markup {
             }
             div.cols {
                 div.shares { (shares(status)) p.dim { "over the last five minutes" } }
-                div { (spark::line(&status.rounds)) p.dim { "what users reach, one round every " (moment::rough(shown.detail.interval)) } }
+                div { (spark::line(&status.rounds)) p.dim { "what users reach, one round every " (moment::rough(shown.detail.config.interval)) } }
             }
             div.actions {
                 button #copy type="button" data-copy="summary-text" hidden { "Copy summary" }

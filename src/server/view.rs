@@ -1,14 +1,14 @@
 //! What the pages and the API show of upstreams: plain data, filled by the daemon, read by many.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::cause::Cause;
 use crate::diagnosis::LogEvidence;
 use crate::finding::AddressCounts;
 use crate::history::{RoundPoint, Trail};
 use crate::metrics::LoggedTraffic;
-use crate::upstream::Hop;
+use crate::upstream::{Hop, Upstream};
 use crate::verdict::Diagnosis;
 
 /// What is watched, as it is now. Both may block shortly and are called on threads that may.
@@ -79,8 +79,8 @@ pub struct Failing {
 pub struct UpstreamDetail {
     /// What the list shows of it.
     pub status: UpstreamStatus,
-    /// Time between two rounds of a hop.
-    pub interval: Duration,
+    /// As it is configured.
+    pub config: Arc<Upstream>,
     /// In the order of `status.hops`.
     pub hops: Vec<HopDetail>,
     /// Real traffic, for each gateway whose log is read.

@@ -1,10 +1,90 @@
-//! What the gateways tolerate, beside what was seen, the nearest limit first.
+//! What the gateways tolerate, beside the most that was seen of late, the nearest limit first.
 
 use maud::{Markup, html};
 
+use crate::finding::limits::{Amount, Use};
+use crate::server::html::{percent, seconds};
 use crate::server::view::UpstreamDetail;
+use crate::upstream::LimitKind;
 
 /// The table.
-pub(super) fn render(_detail: &UpstreamDetail) -> Markup {
-    html! {}
+pub(super) fn render(detail: &UpstreamDetail) -> Markup {
+    let hops = &detail.hops;
+    // The limits of a hop are those of the gateway in front of it.
+    let mut all: Vec<(&str, &str, Use)> = hops
+        .iter()
+        .zip(hops.iter().skip(1))
+        .flat_map(|(gateway, behind)| {
+            let uses = behind.trail.nearest();
+            uses.map(|used| (&*gateway.hop.name, &*behind.hop.name, used))
+        })
+        .collect();
+    all.sort_by(|(_, _, one), (_, _, other)| other.share().total_cmp(&one.share()));
+    html! {
+        @if !all.is_empty() {
+            h2 { "Limits, the nearest first" }
+            p.dim { "The most that was seen of a hop in its last rounds, against what the gateway in front of it tolerates." }
+            div.scroll tabindex="0" role="region" aria-label="Limits" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Limit" }
+                            th scope="col" { "Of" }
+                            th.n scope="col" { "Tolerates" }
+                            th.n scope="col" { "Seen" }
+                            th scope="col" { "Share" }
+                        }
+                    }
+                    tbody { @for (gateway, hop, used) in &all { (row(gateway, hop, used)) } }
+                }
+            }
+        }
+    }
+}
+
+fn row(gateway: &str, hop: &str, used: &Use) -> Markup {
+    let name = in_words(used.kind);
+    let share = used.share();
+    html! {
+        tr {
+            th scope="row" { (name) }
+            td { (gateway) " of " (hop) }
+            td.n { (amount(used.limit)) }
+            td.n { @if used.at_least { "at least " } (seen(used.seen)) }
+            td {
+                meter min="0" max="1" high="0.8" value=(format!("{:.3}", share.min(1.0))) aria-label={ (name) " used" } {}
+                " "
+                @if used.is_beyond() { strong.bad { "✕ beyond it" } }
+                @else if used.is_near() { strong.warn { "▲ " (percent(share)) } }
+                @else { (percent(share)) }
+            }
+        }
+    }
+}
+
+fn in_words(kind: LimitKind) -> String {
+    kind.label().replace('_', " ")
+}
+
+fn amount(amount: Amount) -> String {
+    match amount {
+        Amount::Time(time) => seconds(time.as_secs_f64()),
+        Amount::Size(bytes) => size(bytes),
+    }
+}
+
+/// A head over our own cap has no size that is known.
+fn seen(seen: Amount) -> String {
+    match seen {
+        Amount::Size(u64::MAX) => "our own cap".to_owned(),
+        seen => amount(seen),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        bytes if bytes >= 10 << 20 => format!("{} MiB", bytes >> 20),
+        bytes if bytes >= 10 << 10 => format!("{} KiB", bytes >> 10),
+        bytes => format!("{bytes} B"),
+    }
 }

@@ -1,9 +1,10 @@
-//! What to do: what cause and verdict ask for, and the runbook.
+//! What to do: what cause and verdict ask for, commands to paste, and the runbook.
 
 use maud::{Markup, html};
 
 use super::Shown;
 use crate::cause::{Cause, Phase};
+use crate::gateway::commands::{self, Known, Step};
 use crate::verdict::{Diagnosis, Verdict};
 
 /// Next steps, where something is wrong.
@@ -14,11 +15,44 @@ pub(super) fn render(shown: &Shown<'_>) -> Markup {
         @if !steps.is_empty() {
             h2 { "Next steps" }
             ol.steps { @for step in &steps { li { (step) } } }
+            @let commands = commands_of(shown);
+            @if !commands.is_empty() {
+                details #commands open {
+                    summary { "Commands to paste; none of them changes anything" }
+                    dl.commands {
+                        @for step in &commands {
+                            dt { "to see " (step.shows) @if let Some(kind) = step.kind { " (" (kind) ")" } }
+                            dd { pre tabindex="0" { (step.line) } }
+                        }
+                    }
+                }
+            }
             @if let Some(name) = runbook_of(said) {
                 p { "The runbook: " a href={ "../runbooks/" (name) } { (name) } }
             }
         }
     }
+}
+
+/// What asks by hand, and what the gateway's vendor documents, with this upstream's names and addresses in it.
+fn commands_of(shown: &Shown<'_>) -> Vec<Step> {
+    let detail = shown.detail;
+    let said = &detail.status.diagnosis;
+    let hop = |name: &str| detail.hops.iter().find(|hop| *hop.hop.name == *name);
+    let address_of = |name: &str| {
+        hop(name)?
+            .trail
+            .latest()
+            .iter()
+            .find_map(|record| record.address.clone())
+    };
+    let failing = said.hop.as_deref().and_then(hop);
+    let writer = failing.and_then(|hop| hop.trail.latest().iter().find_map(|record| record.recognised.writer));
+    let known = Known {
+        address_of: Some(&address_of),
+        writer,
+    };
+    commands::steps(&detail.config, said, known)
 }
 
 /// The runbook that says most of this.
