@@ -61,14 +61,14 @@ pub fn analyse(inputs: Inputs) -> Result<Report, FormatError> {
     for input in inputs.access {
         let mut lines = Lines::new(input.from);
         while let Some(line) = lines.next() {
-            match parser.read(line) {
+            match &parser.read(line) {
                 Some(read) => {
-                    if let Line::Exchange(exchange) = &read
+                    if let Line::Exchange(exchange) = read
                         && !errors.logs.is_empty()
                     {
                         errors.read_up_to(exchange.time, &mut run);
                     }
-                    run.line(&read);
+                    run.line(read);
                 }
                 None => run.report.unparsed(line),
             }
@@ -119,12 +119,12 @@ impl Errors {
                 run.report.ended(&log);
                 continue;
             };
-            match self.parser.read(line) {
+            match &self.parser.read(line) {
                 Some(read) => {
-                    if let Line::Complaint(complaint) = &read {
+                    if let Line::Complaint(complaint) = read {
                         self.last = complaint.time.or(self.last);
                     }
-                    run.line(&read);
+                    run.line(read);
                 }
                 None => run.report.unparsed(line),
             }

@@ -147,6 +147,8 @@ pub struct Traffic {
     patience: Patience,
     sources: Sources,
     ignored_agents: Vec<Box<[u8]>>,
+    /// Whether one of them begins with that byte: most agents are told apart by it.
+    ignored_initials: [bool; 256],
     ignored_clients: Vec<ipnet::IpNet>,
     requests: Waiting<Kept>,
     complaints: Waiting<KeptComplaint>,
@@ -158,24 +160,34 @@ pub struct Traffic {
 impl Traffic {
     /// Nothing read yet.
     pub fn new(routes: Routes, sources: Sources, patience: Patience) -> Traffic {
-        Traffic {
+        let mut traffic = Traffic {
             routes,
             patience,
             sources,
-            ignored_agents: HEALTH_CHECKERS.iter().map(|agent| (*agent).into()).collect(),
+            ignored_agents: Vec::new(),
+            ignored_initials: [false; 256],
             ignored_clients: Vec::new(),
             requests: Waiting::default(),
             complaints: Waiting::default(),
             told: Waiting::default(),
             outages: Outages::default(),
-        }
+        };
+        HEALTH_CHECKERS.iter().for_each(|agent| traffic.ignore_agent(agent));
+        traffic
     }
 
     /// Sets more requests apart: agents by their beginning, clients by network.
     pub fn ignore(&mut self, agents: &[String], clients: &[ipnet::IpNet]) {
-        self.ignored_agents
-            .extend(agents.iter().map(|agent| agent.as_bytes().into()));
+        agents.iter().for_each(|agent| self.ignore_agent(agent.as_bytes()));
         self.ignored_clients.extend(clients);
+    }
+
+    fn ignore_agent(&mut self, agent: &[u8]) {
+        // An agent that is not known is nobody's.
+        if let Some(initial) = agent.first() {
+            self.ignored_initials[usize::from(*initial)] = true;
+            self.ignored_agents.push(agent.into());
+        }
     }
 
     /// Takes other routes over; what waits keeps the upstream it was found to belong to.
@@ -328,9 +340,10 @@ impl Traffic {
 
     fn is_synthetic(&self, exchange: &Exchange<'_>) -> bool {
         let agent = exchange.agent;
-        // Looking at the first letter alone spares most comparisons.
-        let is_ignored = |ignored: &[u8]| ignored.first() == agent.first() && agent.starts_with(ignored);
-        let by_agent = !agent.is_empty() && self.ignored_agents.iter().any(|ignored| is_ignored(ignored));
+        let by_agent = agent.first().is_some_and(|initial| {
+            self.ignored_initials[usize::from(*initial)]
+                && self.ignored_agents.iter().any(|ignored| agent.starts_with(ignored))
+        });
         by_agent || (!self.ignored_clients.is_empty() && self.is_ignored_client(exchange.client))
     }
 

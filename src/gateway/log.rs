@@ -4,6 +4,7 @@
 //! [`Exchange`]. [`Parser`] is one log of one gateway under way. Text from clients can never become another
 //! field: `pattern.rs` says how.
 
+pub(super) mod bytes;
 mod columns;
 mod fields;
 pub(super) mod go;

@@ -369,11 +369,11 @@ struct State<'l> {
 impl State<'_> {
     fn reason(&self) -> Option<Reason> {
         // The name of an upstream block in place of an address: nobody was asked.
-        let nobody = !self.backend.contains(&b':');
+        let nobody = || !self.backend.contains(&b':');
         let status = text::status(self.status)?;
         match (status, self.head) {
             (..500, _) => None,
-            (502, _) if nobody => Some(Reason::exact(Cause::NoLiveUpstream)),
+            (502, _) if nobody() => Some(Reason::exact(Cause::NoLiveUpstream)),
             (_, Some(true)) => text::own_status(status).map(Reason::exact),
             (502, Some(false)) => Some(match (self.connected, self.bytes) {
                 (Some(false), _) => Reason::one_of(Cause::BadGateway, NOT_CONNECTED),

@@ -115,6 +115,7 @@ fn reader(
             parser,
             counting: Arc::clone(counting),
             read: Arc::clone(&read),
+            parsed: 0,
             told: false,
             told_skipped: false,
         }),
@@ -161,6 +162,8 @@ struct Counted {
     parser: Parser,
     counting: Arc<Counting>,
     read: Arc<Read>,
+    /// Nobody else writes the one in `read`.
+    parsed: u64,
     /// A line that was not understood has been shown.
     told: bool,
     /// A line that is not read has been shown.
@@ -169,10 +172,11 @@ struct Counted {
 
 impl Lines for Counted {
     fn line(&mut self, line: &[u8], seen: &Seen<'_>) {
-        match self.parser.read(line) {
+        match &self.parser.read(line) {
             Some(read) => {
-                self.read.parsed.fetch_add(1, Relaxed);
-                self.counting.line(&read, seen.is_delayed);
+                self.parsed += 1;
+                self.read.parsed.store(self.parsed, Relaxed);
+                self.counting.line(read, seen.is_delayed);
             }
             None => {
                 self.read.unparsed.fetch_add(1, Relaxed);

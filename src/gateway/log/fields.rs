@@ -114,8 +114,8 @@ pub enum Unit {
 /// Where a value lies in its line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span {
-    start: u32,
-    end: u32,
+    start: usize,
+    end: usize,
 }
 
 /// Where the values of a line lie; kept from line to line, so that none is allocated.
@@ -141,11 +141,8 @@ impl Spans {
         self.set = 0;
     }
 
-    /// Lines are far shorter than 4 GiB: readers cut them.
+    #[inline]
     pub(super) fn put(&mut self, field: Field, start: usize, end: usize) {
-        let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end)) else {
-            return;
-        };
         self.at[field as usize] = Span { start, end };
         self.set |= 1 << field as u32;
     }
@@ -159,7 +156,7 @@ impl Spans {
             return None;
         }
         let span = self.at[field as usize];
-        line.get(span.start as usize..span.end as usize)
+        line.get(span.start..span.end)
     }
 
     fn joined<'l>(&self, line: &'l [u8], first: Field, second: Field) -> Option<&'l [u8]> {
@@ -167,7 +164,7 @@ impl Spans {
         self.get(line, second)?;
         let (first, second) = (self.at[first as usize], self.at[second as usize]);
         let side_by_side = first.end.checked_add(1) == Some(second.start);
-        side_by_side.then(|| line.get(first.start as usize..second.end as usize))?
+        side_by_side.then(|| line.get(first.start..second.end))?
     }
 
     /// True where both say the same of every field a client cannot write.

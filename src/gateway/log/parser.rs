@@ -75,35 +75,58 @@ impl Parser {
     /// What a line says; `None` where it is no line of this log. A syslog header before it is passed over.
     #[inline]
     pub fn read<'l>(&'l mut self, line: &'l [u8]) -> Option<Line<'l>> {
-        let logs = self.logs?;
-        let mut read = self
-            .read_bare(logs, line)
-            .or_else(|| self.read_bare(logs, text::after_syslog_header(line)?));
-        if let Some(Line::Complaint(complaint)) = &mut read {
-            self.memory.about.complete(complaint);
-        }
-        read
+        self.read_with(self.logs?, line, text::after_syslog_header)
     }
 
-    #[inline]
-    fn read_bare<'l>(&mut self, logs: &'static Logs, line: &'l [u8]) -> Option<Line<'l>> {
+    /// A line that is of no format is read again with what stands before it taken off by `unwrap`. A request is large: it
+    /// is returned the moment it is made, and not moved on the way.
+    fn read_with<'l>(
+        &'l mut self,
+        logs: &'static Logs,
+        line: &'l [u8],
+        unwrap: fn(&'l [u8]) -> Option<&'l [u8]>,
+    ) -> Option<Line<'l>> {
         let readers = self.formats.len() + 1;
         for turn in 0..readers {
-            let reader = (self.first + turn) % readers;
-            let read = match self.formats.get_mut(reader) {
-                Some(format) => format.read(line, logs, &mut self.spans, &self.clock),
-                None => match logs.errors.map(|errors| errors(&mut self.memory, line)) {
-                    Some(ErrorLine::Complaint(complaint)) => Some(Line::Complaint(complaint)),
-                    Some(ErrorLine::Other) => Some(Line::Other),
-                    Some(ErrorLine::Foreign) | None => None,
-                },
+            let reader = match self.first + turn {
+                reader if reader < readers => reader,
+                reader => reader - readers,
             };
-            if read.is_some() {
-                self.first = reader;
-                return read;
+            let Some(format) = self.formats.get_mut(reader) else {
+                match logs.errors.map(|errors| errors(&mut self.memory, line)) {
+                    Some(ErrorLine::Complaint(mut complaint)) => {
+                        self.first = reader;
+                        self.memory.about.complete(&mut complaint);
+                        return Some(Line::Complaint(complaint));
+                    }
+                    Some(ErrorLine::Other) => {
+                        self.first = reader;
+                        return Some(Line::Other);
+                    }
+                    Some(ErrorLine::Foreign) | None => continue,
+                }
+            };
+            match format.split(line, &mut self.spans) {
+                Split::Foreign => {}
+                Split::Header => {
+                    self.first = reader;
+                    return Some(Line::Other);
+                }
+                Split::Values => {
+                    let fields = Fields {
+                        line,
+                        spans: &self.spans,
+                        units: format.units(),
+                        clock: &self.clock,
+                    };
+                    if let Some(exchange) = (logs.exchange)(&fields) {
+                        self.first = reader;
+                        return Some(Line::Exchange(exchange));
+                    }
+                }
             }
         }
-        None
+        self.read_with(logs, unwrap(line)?, |_| None)
     }
 
     /// The name of the format the last line had; `error` for lines of the error log.
@@ -241,21 +264,6 @@ impl Compiled {
             CompiledLayout::Pattern(pattern) => &pattern.units,
             CompiledLayout::Json(json) => &json.units,
             CompiledLayout::Columns(columns) => &columns.units,
-        }
-    }
-
-    #[inline]
-    fn read<'l>(&mut self, line: &'l [u8], logs: &Logs, spans: &mut Spans, clock: &LastTime) -> Option<Line<'l>> {
-        match self.split(line, spans) {
-            Split::Foreign => None,
-            Split::Header => Some(Line::Other),
-            Split::Values => (logs.exchange)(&Fields {
-                line,
-                spans,
-                units: self.units(),
-                clock,
-            })
-            .map(Line::Exchange),
         }
     }
 }

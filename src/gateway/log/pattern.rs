@@ -8,6 +8,7 @@
 //! 3. Where the gateway escapes nothing, or two such values share a stretch between quotes, the line is read from both
 //!    ends, and counts only if both say the same.
 
+use super::bytes::{first, holds};
 use super::fields::{Class, Spans, Units};
 use super::syntax::{Escape, FormatError, Syntax, Token, tokens};
 use super::{Field, Variable};
@@ -28,9 +29,24 @@ pub(super) struct Pattern {
 struct Step {
     field: Field,
     until: Literal,
+    end: End,
     padded: bool,
-    /// Something a client can write stands outside quotes on the same stretch between two of them.
+    /// Something a client can write stands outside quotes on the same stretch between two of them, or the line is read
+    /// from both ends.
     checked: bool,
+}
+
+/// Where a value ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// At the first quote the gateway did not escape.
+    Quote,
+    /// With the line, but for what follows the value.
+    Line,
+    /// Where what follows stands first, outside of a list.
+    List,
+    /// Where what follows stands first.
+    First,
 }
 
 /// Text between two values. Most is shorter than a word of the machine and compared as one.
@@ -65,16 +81,18 @@ impl Literal {
             _ => text.starts_with(&self.bytes),
         }
     }
-}
 
-/// Where a byte stands first. Most values are short: calling a function costs more than looking.
-#[inline]
-fn first(byte: u8, text: &[u8]) -> Option<usize> {
-    const SHORT: usize = 12;
-    let near = &text[..text.len().min(SHORT)];
-    match near.iter().position(|other| *other == byte) {
-        None if text.len() > SHORT => memchr::memchr(byte, &text[SHORT..]).map(|at| at + SHORT),
-        found => found,
+    /// Where it stands first in `text`, of the places that are `right`.
+    #[inline]
+    fn find(&self, text: &[u8], right: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut from = 0;
+        loop {
+            let at = from + first(*self.bytes.first()?, &text[from..])?;
+            if self.begins(&text[at..]) && right(at) {
+                return Some(at);
+            }
+            from = at + 1;
+        }
     }
 }
 
@@ -128,6 +146,7 @@ impl Pattern {
                             steps.push(Step {
                                 field,
                                 until: Literal::default(),
+                                end: End::Line,
                                 padded,
                                 checked: false,
                             });
@@ -142,8 +161,20 @@ impl Pattern {
                 message: "the format has no variable".to_owned(),
             });
         }
+        let last = steps.len() - 1;
+        for (number, step) in steps.iter_mut().enumerate() {
+            step.end = match &*step.until.bytes {
+                [b'"', ..] if escape != Escape::Raw => End::Quote,
+                _ if number == last => End::Line,
+                _ if step.field.class() == Class::List => End::List,
+                _ => End::First,
+            };
+        }
         pattern.steps = steps.into();
         pattern.judge(&places)?;
+        if pattern.both {
+            pattern.steps.iter_mut().for_each(|step| step.checked = true);
+        }
         Ok(pattern)
     }
 
@@ -210,16 +241,15 @@ impl Pattern {
             return false;
         }
         let mut at = self.start.len();
-        let last = self.steps.len() - 1;
-        for (number, step) in self.steps.iter().enumerate() {
+        for step in &self.steps {
             if step.padded {
                 at += line[at..].iter().take_while(|byte| **byte == b' ').count();
             }
-            let end = match self.end(&line[at..], step, number == last) {
+            let end = match self.end(&line[at..], step) {
                 Some(length) => at + length,
                 None => return false,
             };
-            if (step.checked || self.both) && !fits(step.field, &line[at..end]) {
+            if step.checked && !fits(step.field, &line[at..end]) {
                 return false;
             }
             spans.put(step.field, at, end);
@@ -229,26 +259,14 @@ impl Pattern {
     }
 
     /// How long the value at the beginning of `rest` is.
-    fn end(&self, rest: &[u8], step: &Step, last: bool) -> Option<usize> {
-        let begins = |at: &usize| step.until.begins(&rest[*at..]);
-        match &*step.until.bytes {
-            [] => Some(rest.len()),
-            [b'"', ..] if self.escape != Escape::Raw => quote(rest, self.escape).filter(begins),
-            until if last && until.len() <= rest.len() && rest.ends_with(until) => Some(rest.len() - until.len()),
-            until if step.field.class() == Class::List => {
-                let ends = |at: &usize| begins(at) && !is_within_list(rest, *at);
-                memchr::memchr_iter(until[0], rest).find(ends)
-            }
-            [only] => first(*only, rest),
-            until => {
-                let near = first(until[0], rest)?;
-                match begins(&near) {
-                    true => Some(near),
-                    false => memchr::memchr_iter(until[0], &rest[near + 1..])
-                        .map(|at| at + near + 1)
-                        .find(begins),
-                }
-            }
+    #[inline]
+    fn end(&self, rest: &[u8], step: &Step) -> Option<usize> {
+        let until = &step.until;
+        match step.end {
+            End::Quote => quote(rest, self.escape).filter(|at| until.begins(&rest[*at..])),
+            End::Line => Some(rest.strip_suffix(&*until.bytes)?.len()),
+            End::List => until.find(rest, |at| !is_within_list(rest, at)),
+            End::First => until.find(rest, |_| true),
         }
     }
 
@@ -337,31 +355,30 @@ fn ends_in_quote(literal: &[u8]) -> bool {
 }
 
 /// Where the first quote stands that the gateway did not escape.
+#[inline]
 fn quote(text: &[u8], escape: Escape) -> Option<usize> {
-    match escape {
-        Escape::Never | Escape::Raw => first(b'"', text),
-        Escape::Backslash => {
-            let is_bare = |at: &usize| {
-                let backslashes = text[..*at].iter().rev().take_while(|byte| **byte == b'\\').count();
-                backslashes % 2 == 0
-            };
-            let near = first(b'"', text)?;
-            match is_bare(&near) {
-                true => Some(near),
-                false => memchr::memchr_iter(b'"', &text[near + 1..])
-                    .map(|at| at + near + 1)
-                    .find(is_bare),
-            }
-        }
+    let at = first(b'"', text)?;
+    match escape == Escape::Backslash && text[..at].ends_with(b"\\") {
+        true => bare_quote(text),
+        false => Some(at),
     }
+}
+
+/// Where the first quote stands that has no backslash before it, but for those that stand for themselves.
+#[cold]
+fn bare_quote(text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'"', text).find(|at| {
+        let backslashes = text[..*at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        backslashes % 2 == 0
+    })
 }
 
 /// Whether a gateway could have written this value into that field.
 fn fits(field: Field, value: &[u8]) -> bool {
     match field.class() {
-        Class::Token => !value.iter().any(|byte| matches!(byte, b' ' | b'"')),
-        Class::Time => !value.iter().any(|byte| matches!(byte, b'[' | b']' | b'"')),
-        Class::List => !value.contains(&b'"'),
+        Class::Token => !holds(value, *b" \""),
+        Class::Time => !holds(value, *b"[]\""),
+        Class::List => !holds(value, *b"\""),
         Class::Captures => are_captures(value),
         Class::Phrase | Class::Foreign => true,
     }

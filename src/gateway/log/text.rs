@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Unit;
+use super::bytes::{first, holds};
 use crate::cause::Cause;
 
 /// Whether a value says that there is none.
@@ -61,26 +62,25 @@ pub(in crate::gateway) fn span(text: &[u8], unit: Unit) -> Option<Duration> {
 /// A decimal number times `scale`; digits that make no whole are cut off.
 fn decimal(text: &[u8], scale: u64) -> Option<u64> {
     let text = text.strip_prefix(b"+").unwrap_or(text);
-    let (mut value, mut fraction) = (0u64, None::<u64>);
-    if !text.first().is_some_and(u8::is_ascii_digit) {
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=18).contains(&length) {
         return None;
     }
-    for byte in text {
-        match (byte, &mut fraction) {
-            (b'0'..=b'9', None) => {
-                value = value
-                    .checked_mul(10)?
-                    .checked_add(u64::from(byte - b'0').checked_mul(scale)?)?;
+    let (digits, rest) = text.split_at(length);
+    let whole = digits.iter().fold(0, |value, byte| value * 10 + u64::from(byte - b'0'));
+    let (mut fraction, mut weight) = (0, scale);
+    match rest {
+        [] => {}
+        [b'.', digits @ ..] => {
+            for byte in digits {
+                let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+                weight /= 10;
+                fraction += digit * weight;
             }
-            (b'0'..=b'9', Some(weight)) => {
-                *weight /= 10;
-                value = value.checked_add(u64::from(byte - b'0') * *weight)?;
-            }
-            (b'.', None) => fraction = Some(scale),
-            _ => return None,
         }
+        _ => return None,
     }
-    Some(value)
+    whole.checked_mul(scale)?.checked_add(fraction)
 }
 
 /// `1h2m3.5s`, `1.5ms`, `20µs`, `0s`.
@@ -120,34 +120,62 @@ fn unquoted(text: &[u8]) -> &[u8] {
 }
 
 /// The items of nginx's lists: one per attempt, `, ` between; ` : ` between groups of internal redirects.
-pub(in crate::gateway) fn list(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = (!text.is_empty()).then_some(text);
-    std::iter::from_fn(move || {
-        let all = rest?;
-        // Times and statuses of a single attempt: nothing to look for.
-        if all.len() <= 5 && !all.contains(&b' ') {
-            return rest.take();
+pub(in crate::gateway) fn list(text: &[u8]) -> List<'_> {
+    List {
+        rest: (!text.is_empty()).then_some(text),
+    }
+}
+
+/// See [`list`].
+pub(in crate::gateway) struct List<'l> {
+    /// `None` after the last item.
+    rest: Option<&'l [u8]>,
+}
+
+impl<'l> Iterator for List<'l> {
+    type Item = &'l [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'l [u8]> {
+        let all = self.rest.take()?;
+        // A time, a status or an address of a single attempt: nothing to take apart.
+        match all.len() <= 24 && !holds(all, *b" ") {
+            true => Some(all),
+            false => Some(self.cut(all)),
         }
+    }
+}
+
+impl<'l> List<'l> {
+    /// The first item; the others are left.
+    fn cut(&mut self, all: &'l [u8]) -> &'l [u8] {
         let end = memchr::memchr2_iter(b',', b' ', all).find_map(|at| match &all[at..] {
             [b',', b' ', ..] => Some((at, at + 2)),
             [b' ', b':', b' ', ..] => Some((at, at + 3)),
             _ => None,
         });
-        let (item, next) = match end {
-            Some((end, next)) => (&all[..end], Some(&all[next..])),
-            None => (all, None),
-        };
-        rest = next;
-        Some(item)
-    })
+        match end {
+            Some((end, next)) => {
+                self.rest = Some(&all[next..]);
+                &all[..end]
+            }
+            None => all,
+        }
+    }
 }
 
 /// The target out of `METHOD target PROTOCOL`: between the first blank and the last one before the protocol.
 pub(in crate::gateway) fn target_of(request: &[u8]) -> &[u8] {
-    let Some(start) = memchr::memchr(b' ', request) else {
+    let Some(start) = first(b' ', request) else {
         return request;
     };
     let rest = &request[start + 1..];
+    // As almost all requests end, found without a search.
+    if let Some((target, [b' ', b'H', b'T', b'T', b'P', b'/', protocol @ ..])) = rest.split_last_chunk::<9>()
+        && !protocol.contains(&b' ')
+    {
+        return target;
+    }
     match memchr::memrchr(b' ', rest) {
         Some(end) if rest[end + 1..].starts_with(b"HTTP/") => &rest[..end],
         _ => rest,

@@ -1,6 +1,6 @@
 //! The forms in which gateways write times.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use crate::exchange::Stamp;
 
@@ -8,17 +8,22 @@ use crate::exchange::Stamp;
 const KEPT: usize = 40;
 
 /// The last time read: most lines repeat the one before.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct LastTime(RefCell<Kept>);
+
 #[derive(Debug)]
-pub(in crate::gateway) struct LastTime {
-    text: Cell<([u8; KEPT], usize)>,
-    stamp: Cell<Option<Stamp>>,
+struct Kept {
+    text: [u8; KEPT],
+    length: usize,
+    stamp: Option<Stamp>,
 }
 
-impl Default for LastTime {
+impl Default for Kept {
     fn default() -> Self {
-        LastTime {
-            text: Cell::new(([0; KEPT], 0)),
-            stamp: Cell::new(None),
+        Kept {
+            text: [0; KEPT],
+            length: 0,
+            stamp: None,
         }
     }
 }
@@ -26,16 +31,14 @@ impl Default for LastTime {
 impl LastTime {
     /// The time this text means, in any of the forms [`parse`] knows.
     pub(in crate::gateway) fn read(&self, text: &[u8]) -> Option<Stamp> {
-        let (kept, length) = self.text.get();
-        if &kept[..length] == text && length > 0 {
-            return self.stamp.get();
+        let mut kept = self.0.borrow_mut();
+        if kept.text[..kept.length] == *text {
+            return kept.stamp;
         }
         let stamp = parse(text)?;
-        if text.len() <= KEPT {
-            let mut kept = [0; KEPT];
-            kept[..text.len()].copy_from_slice(text);
-            self.text.set((kept, text.len()));
-            self.stamp.set(Some(stamp));
+        if let Some(room) = kept.text.get_mut(..text.len()) {
+            room.copy_from_slice(text);
+            (kept.length, kept.stamp) = (text.len(), Some(stamp));
         }
         Some(stamp)
     }
