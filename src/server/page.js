@@ -29,31 +29,25 @@
     }
   };
 
+  // Section by section; all at once where the sections are others than before.
   const takeOver = (next) => {
     const fresh = next.getElementById("main");
     const focused = document.activeElement && document.activeElement.id;
-    for (const section of [...fresh.children]) {
-      const old = section.id && document.getElementById(section.id);
-      if (!old) return replaceAll(fresh);
-      if (inUse(old)) continue;
-      keepOpen(old, section);
-      if (old.outerHTML !== section.outerHTML) old.replaceWith(document.adoptNode(section));
+    const names = (root) => [...root.children].map((section) => section.id).join(" ");
+    if (names(fresh) !== names(main)) {
+      keepOpen(main, fresh);
+      main.replaceChildren(...fresh.children);
+    } else {
+      for (const section of [...fresh.children]) {
+        const old = document.getElementById(section.id);
+        if (!old || inUse(old)) continue;
+        keepOpen(old, section);
+        if (old.outerHTML !== section.outerHTML) old.replaceWith(document.adoptNode(section));
+      }
     }
-    if (fresh.children.length && fresh.children.length < main.children.length) return replaceAll(fresh);
-    restore(focused);
-  };
-
-  const replaceAll = (fresh) => {
-    const focused = document.activeElement && document.activeElement.id;
-    keepOpen(main, fresh);
-    main.replaceChildren(...fresh.children);
-    restore(focused);
-  };
-
-  const restore = (id) => {
-    const wanted = id && document.getElementById(id);
-    if (wanted && document.activeElement !== wanted) wanted.focus({ preventScroll: true });
     prepare();
+    const wanted = focused && document.getElementById(focused);
+    if (wanted && document.activeElement !== wanted) wanted.focus({ preventScroll: true });
   };
 
   const refresh = async () => {
