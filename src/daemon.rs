@@ -19,6 +19,8 @@ use tracing::{error, info, warn};
 mod discovered;
 mod shown;
 
+use crate::agent_check;
+use crate::asking::Asking;
 use crate::build_info;
 use crate::clock;
 use crate::config::operation::ConfigFile;
@@ -144,6 +146,8 @@ pub async fn run(
         shown: Arc::default(),
         probe_endpoint: Arc::default(),
         seen: Vec::new(),
+        asking: Asking::new(engine.clone()),
+        agent_check: None,
         _self_check: None,
     };
     running.start().await.map_err(DaemonError::CannotProbe)?;
@@ -191,7 +195,7 @@ pub async fn run(
     let _ = stopping.send(true);
     tell_the_service_manager(NotifyState::Stopping);
     stop_engine.cancel();
-    engine.finish(GRACE).await;
+    tokio::join!(engine.finish(GRACE), running.stop_agent_check());
     running.gateway_logs.stop().await;
     stop_server.cancel();
     while servers.join_next().into_future().await.is_some() {}
@@ -223,6 +227,8 @@ struct Running {
     probe_endpoint: Arc<ArcSwapOption<ProbeEndpoint>>,
     /// The gateways' own configurations, as they looked when they were last looked at.
     seen: Vec<Seen>,
+    asking: Asking,
+    agent_check: Option<AgentCheckRun>,
     /// Ends when dropped.
     _self_check: Option<AbortOnDropHandle<()>>,
 }
@@ -337,6 +343,8 @@ impl Running {
         self.metrics
             .external_url(config.external_url.as_deref().unwrap_or_default());
         self.metrics.config_reloaded(true, clock::now());
+        self.asking.allow_all(config.health_endpoint.allow_all);
+        self.follow_agent_check(config.agent_check.map(|check| check.listen));
         self.shown.store(Arc::new(config.shown.clone()));
         self.probe_endpoint
             .store(on_request::endpoint(config, &self.metrics).map(Arc::new));
@@ -344,6 +352,32 @@ impl Running {
         self._self_check = self.begin_self_check(config);
         for note in &config.unused {
             warn!(note = %note, "not acted on by this version");
+        }
+    }
+
+    /// Answers agent checks at this address from now on; one answered already stays as it is.
+    fn follow_agent_check(&mut self, listen: Option<SocketAddr>) {
+        if self.agent_check.as_ref().map(|run| run.listen) == listen {
+            return;
+        }
+        if let Some(before) = self.agent_check.take() {
+            before.stop.cancel();
+        }
+        self.agent_check = listen.map(|listen| {
+            let (answers, stop) = (self.asking.answers(), CancellationToken::new());
+            AgentCheckRun {
+                listen,
+                task: tokio::spawn(agent_check::run(listen, answers, stop.clone())),
+                stop,
+            }
+        });
+    }
+
+    /// Waits until whoever heard that something is down has been told otherwise.
+    async fn stop_agent_check(&mut self) {
+        if let Some(run) = self.agent_check.take() {
+            run.stop.cancel();
+            let _ = run.task.await;
         }
     }
 
@@ -414,6 +448,7 @@ impl Running {
                 metrics: self.metrics.clone(),
             }),
             incidents: self.incidents.clone(),
+            health: self.asking.answers(),
             shown_config: self.shown.clone(),
             probe_endpoint: self.probe_endpoint.clone(),
             reload,
@@ -421,6 +456,13 @@ impl Running {
             web: web.map(Arc::new),
         }
     }
+}
+
+/// Agent checks being answered.
+struct AgentCheckRun {
+    listen: SocketAddr,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
 }
 
 /// Binds one of `--web.listen-address`: `:10502`, `127.0.0.1:10502`, `[::1]:0`, `host:port`.

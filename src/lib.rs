@@ -41,6 +41,7 @@ pub mod diagnosis;
 pub mod evidence;
 pub mod fingerprint;
 pub mod gateway;
+pub mod health;
 pub mod history;
 pub mod incident;
 pub mod pace;
@@ -49,6 +50,7 @@ pub mod shard;
 pub mod traffic;
 
 // Edges.
+pub mod agent_check;
 pub mod build_info;
 pub mod clock;
 pub mod config;
@@ -65,6 +67,7 @@ pub mod shipped;
 pub mod tail;
 
 // Assembly.
+pub mod asking;
 pub mod cli;
 pub mod daemon;
 pub mod engine;

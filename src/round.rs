@@ -28,6 +28,7 @@ use crate::evidence::{self, Evidence};
 use crate::finding::limits::{PROBED, used};
 use crate::finding::{AddressCounts, Finding, Outcome, Purpose, Recognised, RoundSummary, Seen};
 use crate::fingerprint::recognise;
+use crate::health;
 use crate::history::{History, Record, RoundPoint, Trail};
 use crate::metrics::{HopMetrics, Metrics};
 use crate::observation::{Address, Observation, OwnLimit, Resolution};
@@ -166,6 +167,11 @@ impl HopRun {
     /// What it did of late.
     pub fn trail(&self) -> Trail {
         self.state().trail.clone()
+    }
+
+    /// What is believed of every address, for gateways that ask.
+    pub fn health(&self) -> Vec<health::Place> {
+        self.state().health(Instant::now())
     }
 
     /// True while a round is under way.
@@ -440,7 +446,7 @@ impl HopRun {
         for place in &plan.gone {
             self.metrics.forget(place.address.as_ref(), &place.path);
         }
-        state.recognise(&findings);
+        state.recognise(&findings, now);
         let began = self.apply(&mut state, &plan.changes, &findings, now);
         let stale = state.stale_addresses(&self.targets, resolutions, now);
         let summary = self.summarise(&state, resolutions, &attempts, changed && self.hop.resolves());

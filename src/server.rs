@@ -7,6 +7,7 @@
 mod access;
 mod api;
 mod connection;
+mod health;
 mod html;
 mod logs;
 mod negotiate;
@@ -34,6 +35,7 @@ pub use probe_endpoint::{Ask, Asked, Phases, ProbeEndpoint, Probed, Refusal};
 pub use view::{Failing, HopDetail, HopState, HopStatus, TrafficStatus, UpstreamDetail, UpstreamStatus, Watched};
 pub use web_config::WebConfig;
 
+use crate::health::Answers;
 use crate::history::{History, Record};
 use crate::incidents::Incidents;
 use crate::metrics::Metrics;
@@ -52,6 +54,8 @@ pub struct ServerState {
     pub watched: Arc<dyn Watched>,
     /// Incidents and changes, for pages and the API.
     pub incidents: Arc<Incidents>,
+    /// How an upstream is, or one address of it, for `/health`.
+    pub health: Answers,
     /// The running configuration with secrets hidden, for `/config`.
     pub shown_config: Arc<ArcSwap<String>>,
     /// `/probe` as the running configuration has it; `None` while it is off.

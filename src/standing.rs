@@ -126,6 +126,12 @@ impl Standing {
         }
     }
 
+    /// True once the origin has succeeded since it is configured.
+    pub fn origin_was_reached(&self) -> bool {
+        let known = self.known();
+        known.facts.hops.iter().any(|hop| hop.is_origin && hop.ever_succeeded)
+    }
+
     /// Goes on where the upstream stood before its configuration changed: an open incident stays open, and where the
     /// origin is still the same one it may have succeeded before.
     pub fn follow(&self, before: &Standing, same_origin: bool) {

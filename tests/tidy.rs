@@ -36,6 +36,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "evidence",
             "fingerprint",
             "gateway",
+            "health",
             "history",
             "incident",
             "pace",
@@ -71,6 +72,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("init", &["init"], &["config", "gateway", "gateway_config", "upstream"]),
     ("probe", &["probe"], &["upstream", "observation", "clock", "crypto"]),
     ("tail", &["tail"], &["clock"]),
+    ("agent_check", &["agent_check"], &["health"]),
     (
         "metrics",
         &["metrics"],
@@ -87,6 +89,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "verdict",
             "diagnosis",
             "gateway",
+            "health",
             "history",
             "incident",
             "incidents",
@@ -191,6 +194,7 @@ fn layers_do_not_import_those_above_them() {
 #[test]
 fn every_module_has_its_layer_or_is_assembly() {
     const ASSEMBLY: &[&str] = &[
+        "asking",
         "cli",
         "daemon",
         "discovery",

@@ -11,8 +11,6 @@ const UNUSED: &[(&str, &str)] = &[
         "alertmanager",
         "alerts are not sent directly yet; use the shipped alerting rules",
     ),
-    ("health_endpoint", "/health is not served yet"),
-    ("agent_check", "the agent check is not served yet"),
 ];
 
 /// The sections that take an upstream's settings; `*` above stands for each of them.

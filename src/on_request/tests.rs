@@ -64,6 +64,7 @@ async fn start(config: &str) -> SocketAddr {
         history: Arc::new(Mutex::new(History::new(Bounds::default()))),
         watched: Arc::new(Nothing),
         incidents: Arc::default(),
+        health: Arc::new(|_, _| crate::health::Health::Down),
         shown_config: Arc::new(ArcSwap::default()),
         probe_endpoint: Arc::new(endpoint.into()),
         reload: mpsc::channel(1).0,

@@ -45,7 +45,7 @@ impl HopRun {
         let (confirmation, began) = {
             let mut state = self.state();
             let confirmation = state.status.confirm(&attempts, &follow);
-            state.recognise(&findings);
+            state.recognise(&findings, now);
             let began = self.apply(&mut state, &confirmation.changes, &findings, now);
             self.metrics.addresses(state.count_addresses());
             (confirmation, began)

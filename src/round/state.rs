@@ -11,6 +11,7 @@ use super::{Work, addresses_of};
 use crate::cause::Cause;
 use crate::confirmation::{Place, Status};
 use crate::finding::{AddressCounts, Confirmed, Finding, Recognised};
+use crate::health;
 use crate::history::{Record, Trail};
 use crate::observation::{Address, Resolution};
 use crate::probe::Prepared;
@@ -39,6 +40,8 @@ pub(super) struct State {
     pub(super) forwarded: bool,
     /// What the last failed answer of each place says of the layers it came through.
     pub(super) recognised: BTreeMap<Place, Recognised>,
+    /// When each place that is believed failing, or waits for its confirmation, was last seen to fail.
+    pub(super) failed_at: BTreeMap<Place, Instant>,
     /// Since when the hop fails, and what was seen then.
     pub(super) failing: Option<(SystemTime, Arc<str>)>,
 }
@@ -79,13 +82,39 @@ impl State {
     }
 
     /// Remembers what failed answers say, as long as their places fail or wait for a confirmation.
-    pub(super) fn recognise(&mut self, findings: &[(Place, Finding)]) {
+    pub(super) fn recognise(&mut self, findings: &[(Place, Finding)], now: Instant) {
         let failed = findings.iter().filter(|(_, finding)| finding.outcome.cause().is_some());
         let failed: BTreeMap<&Place, Recognised> = failed.map(|(place, finding)| (place, finding.recognised)).collect();
         let status = &self.status;
         self.recognised.retain(|place, _| status.is_believed_failing(place));
+        self.failed_at.retain(|place, _| status.is_believed_failing(place));
+        self.failed_at
+            .extend(failed.keys().map(|place| ((*place).clone(), now)));
         self.recognised
             .extend(failed.into_iter().map(|(place, page)| (place.clone(), page)));
+    }
+
+    /// What is believed of every address, and of names that do not resolve.
+    pub(super) fn health(&self, now: Instant) -> Vec<health::Place> {
+        let lost = |target| {
+            let mut names = self.status.believed().filter(|(place, _)| place.address.is_none());
+            names.any(|(place, believed)| place.target == target && believed != Confirmed::Healthy)
+        };
+        let mut places: BTreeMap<(usize, Option<&Address>), health::Place> = BTreeMap::new();
+        for (place, believed) in self.status.believed() {
+            let known = places
+                .entry((place.target, place.address.as_ref()))
+                .or_insert_with(|| health::Place {
+                    address: place.address.clone(),
+                    failed_ago: None,
+                    name_lost: place.address.is_some() && lost(place.target),
+                });
+            if matches!(believed, Confirmed::Failing(_)) {
+                let ago = self.failed_at.get(place).map(|at| now.saturating_duration_since(*at));
+                known.failed_ago = known.failed_ago.into_iter().chain(ago).min();
+            }
+        }
+        places.into_values().collect()
     }
 
     /// Remembers what the names of targets gave, for when they give nothing.

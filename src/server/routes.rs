@@ -12,7 +12,7 @@ use axum::{Router, http::HeaderValue};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::access::Caller;
-use super::{ServerState, api, failures_of, html, logs, probe_endpoint, runbooks, scrape, status, upstream};
+use super::{ServerState, api, failures_of, health, html, logs, probe_endpoint, runbooks, scrape, status, upstream};
 use crate::clock;
 
 /// The page of incidents goes back this far.
@@ -33,6 +33,7 @@ pub(super) fn router(state: ServerState) -> Router {
         .route("/probe", any(probe))
         .route("/upstreams/{name}", get(show_upstream_page))
         .route("/incidents", get(show_incidents))
+        .route("/health/{upstream}", any(health_of))
         .route("/logs", get(show_logs))
         .route("/config", get(show_config))
         .route("/api/v1/upstreams", get(list_upstreams))
@@ -100,6 +101,12 @@ async fn show_incidents(State(state): State<ServerState>, Extension(caller): Ext
         upstream::list_incidents(&state.metrics.build(), &incidents, now)
     })
     .await
+}
+
+async fn health_of(State(state): State<ServerState>, Path(upstream): Path<String>, uri: Uri) -> Response {
+    let address = html::query(&uri, "address");
+    let address = Some(&*address).filter(|address| !address.is_empty());
+    health::answer((state.health)(&upstream, address))
 }
 
 async fn show_logs(State(state): State<ServerState>, Extension(caller): Extension<Caller>, uri: Uri) -> Response {

@@ -52,6 +52,7 @@ async fn start_guarded(metrics: Metrics, upstreams: Vec<UpstreamStatus>, web: Op
         history: Arc::new(Mutex::new(history)),
         watched: Arc::new(Fixed(upstreams)),
         incidents: Arc::default(),
+        health: Arc::new(|_, _| crate::health::Health::Down),
         shown_config: Arc::new(ArcSwap::from_pointee("interval: 15s\n".to_owned())),
         probe_endpoint: Arc::default(),
         reload,
