@@ -82,7 +82,7 @@ impl HopReport {
     /// What a diagnosis needs: one look is believed as it is.
     fn facts(&self) -> HopFacts {
         let mut facts = HopFacts::unknown(self.hop.name.clone(), self.hop.is_origin());
-        facts.complete = true;
+        facts.complete = self.is_judged();
         for target in &self.targets {
             target.add_to(&mut facts);
         }
@@ -90,6 +90,12 @@ impl HopReport {
         let failed = self.probes().filter(|probe| probe.outcome.cause().is_some());
         facts.state(failed.filter_map(|probe| probe.recognised.stated));
         facts
+    }
+
+    /// False where our own side prevented every probe: then nothing is known of the hop.
+    pub fn is_judged(&self) -> bool {
+        let judged = |probe: &ProbeReport| matches!(probe.outcome, Outcome::Success | Outcome::Failure(_));
+        !self.causes().is_empty() || self.probes().any(judged)
     }
 
     /// Its probes, in the order of targets and addresses.

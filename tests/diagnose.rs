@@ -223,6 +223,29 @@ fn a_time_of_ones_own_ends_a_probe_that_hangs() {
     );
 }
 
+/// In a namespace of its own a host has no route to anywhere.
+#[test]
+fn a_look_that_our_own_side_prevents_is_neither_well_nor_a_fault() {
+    netns::inside(
+        "a_look_that_our_own_side_prevents_is_neither_well_nor_a_fault",
+        "",
+        "",
+        || {
+            let gateway = serve(answers(OK));
+            let origin = "http://[2001:db8::1]/";
+            let output = diagnose(&[origin, "--via", &format!("http://{gateway}/=edge")]);
+            assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+            contains(&text(&output), &["error: hop origin could not be asked: skipped"]);
+            let output = diagnose(&[origin, "--json"]);
+            let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!(
+                (&report["healthy"], &report["verdict"]["verdict"]),
+                (&false.into(), &"unknown".into())
+            );
+        },
+    );
+}
+
 #[test]
 fn a_certificate_is_shown_with_its_names_issuer_and_end() {
     let folder = scratch();

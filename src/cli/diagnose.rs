@@ -17,6 +17,7 @@ use crate::cli::style::Style;
 use crate::cli::{DiagnoseArgs, block_on, fail, print};
 use crate::config::{self, Config};
 use crate::upstream::{Hop, Target, Upstream};
+use look::Found;
 
 /// Nothing failed.
 const HEALTHY: u8 = 0;
@@ -41,7 +42,11 @@ pub fn run(args: &DiagnoseArgs) -> ExitCode {
     };
     // What cannot be printed was found all the same: the exit code is that of the look.
     print(&shown);
-    ExitCode::from(if look.is_healthy() { HEALTHY } else { FAULT })
+    ExitCode::from(match look.found() {
+        Found::Healthy => HEALTHY,
+        Found::Fault => FAULT,
+        Found::Nothing => COULD_NOT_RUN,
+    })
 }
 
 /// The configuration and the upstream that is meant.

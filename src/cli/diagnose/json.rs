@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::limits::Reached;
-use super::look::{HopLook, Look};
+use super::look::{Found, HopLook, Look};
 use super::names::NameLook;
 use super::past_cache::PastCache;
 use crate::cause::Cause;
@@ -23,7 +23,7 @@ pub fn of(look: &Look) -> Value {
     json!({
         "upstream": &*look.upstream.name,
         "time": humantime::format_rfc3339_millis(look.at).to_string(),
-        "healthy": look.is_healthy(),
+        "healthy": look.found() == Found::Healthy,
         "verdict": verdict(look),
         "hops": list(&look.hops, hop),
     })
@@ -64,7 +64,7 @@ fn hop(look: &HopLook) -> Value {
         "hop": &*report.hop.name,
         "kind": report.hop.gateway.as_ref().map(|gateway| gateway.kind),
         "user_view": report.hop.user_view,
-        "healthy": causes.is_empty(),
+        "healthy": causes.is_empty() && report.is_judged(),
         "causes": list(&causes, |found| cause(*found)),
         "names": list(&look.names, name),
         "targets": list(&report.targets, target),

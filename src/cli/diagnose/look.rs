@@ -37,6 +37,17 @@ pub struct Look {
     pub steps: Vec<Step>,
 }
 
+/// What a look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing failed.
+    Healthy,
+    /// Something did.
+    Fault,
+    /// A hop could not be asked: no route for its addresses, no descriptor, no port.
+    Nothing,
+}
+
 /// What was seen of one hop.
 #[derive(Debug)]
 pub struct HopLook {
@@ -53,9 +64,17 @@ pub struct HopLook {
 }
 
 impl Look {
-    /// True where nothing failed.
-    pub fn is_healthy(&self) -> bool {
-        self.hops.iter().all(|hop| hop.report.causes().is_empty())
+    /// What was found:
+    ///
+    /// 1. A fault where anything failed.
+    /// 2. Nothing where our own side prevented every probe of some hop.
+    /// 3. Else all is well.
+    pub fn found(&self) -> Found {
+        match () {
+            () if self.hops.iter().any(|hop| !hop.report.causes().is_empty()) => Found::Fault,
+            () if self.hops.iter().any(|hop| !hop.report.is_judged()) => Found::Nothing,
+            () => Found::Healthy,
+        }
     }
 }
 

@@ -51,6 +51,15 @@ impl Page {
             Impact::Redundancy => self.line("  impact: users do not feel it yet"),
             Impact::None => {}
         }
+        for hop in look.hops.iter().filter(|hop| !hop.report.is_judged()) {
+            let why = hop.report.probes().next().map(|probe| probe.outcome.to_string());
+            let why = why.unwrap_or_else(|| "its name could not be asked for".to_owned());
+            let name = &hop.report.hop.name;
+            self.line(&format!(
+                "  {} hop {name} could not be asked: {why}",
+                self.style.bad("error:")
+            ));
+        }
         for hop in &look.hops {
             for cause in hop.report.causes() {
                 let (label, name) = (self.style.bad(cause.label()), self.style.strong(&hop.report.hop.name));
@@ -61,7 +70,9 @@ impl Page {
         for warning in look.hops.iter().flat_map(|hop| self.warnings(hop)).collect::<Vec<_>>() {
             self.line(&format!("  {warning}"));
         }
-        for step in verdict.next_steps() {
+        // There is no further round to wait for.
+        let steps = verdict.next_steps().iter().filter(|_| verdict != Verdict::Unknown);
+        for step in steps {
             self.line(&format!("  next: {step}"));
         }
         if !look.steps.is_empty() {
