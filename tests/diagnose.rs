@@ -359,6 +359,49 @@ fn the_zones_own_servers_are_found_and_asked_directly() {
     });
 }
 
+/// A resolver can only say SERVFAIL where all servers of a zone are broken; the zone above says which they are.
+#[test]
+fn a_broken_zone_is_found_from_the_one_above() {
+    netns::inside("a_broken_zone_is_found_from_the_one_above", "", "", || {
+        let resolver = dns::serve(|question| {
+            let said = match (question.name.as_str(), question.kind) {
+                ("test", dns::NS) => question.answer().name_server("test", "ns.test"),
+                ("ns.test", _) => question.addresses(&["127.0.0.2"]),
+                ("ns.elsewhere.example", _) => question.addresses(&["127.0.0.3"]),
+                _ => question.answer().code(dns::SERVFAIL),
+            };
+            vec![said.bytes()]
+        });
+        dns::serve_at("127.0.0.2:53".parse().expect("an address"), |question| {
+            vec![question.answer().delegates("zone.test", "ns.elsewhere.example").bytes()]
+        });
+        dns::serve_at("127.0.0.3:53".parse().expect("an address"), |question| {
+            vec![question.answer().code(dns::REFUSED).bytes()]
+        });
+        let config = json!({ "upstreams": [{ "name": "shop", "origin": {
+            "url": "http://shop.zone.test/",
+            "resolvers": [resolver],
+        } }] });
+        let (report, text) = look(&config, &["--authoritative"]);
+        let zones = &report["hops"][0]["names"][0]["zones"];
+        assert_eq!(
+            (&zones[0]["zone"], &zones[1]["zone"]),
+            (&"test".into(), &"zone.test".into()),
+            "{zones}"
+        );
+        assert_eq!(zones[0]["servers"][0]["delegates"], "zone.test");
+        assert_eq!(zones[1]["servers"][0]["fault"], "REFUSED");
+        contains(
+            &text,
+            &[
+                "ns.elsewhere.example is named as a server of the zone and has not got it",
+                "dns_servfail",
+            ],
+        );
+        assert!(!text.contains("ns.test is named as a server"), "{text}");
+    });
+}
+
 /// Each key with what it holds, lists merged: the shape that scripts rely on.
 fn shape(value: &Value, path: &str, lines: &mut BTreeSet<String>) {
     match value {

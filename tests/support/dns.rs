@@ -45,6 +45,8 @@ pub struct Answer {
     pub question: (String, u16),
     /// Owner, type, time to live, data.
     pub records: Vec<(String, u16, u32, Vec<u8>)>,
+    /// The same of the authority section.
+    pub authority: Vec<(String, u16, u32, Vec<u8>)>,
     /// The number of answers it claims to hold, where that is a lie.
     pub claimed: Option<u16>,
 }
@@ -60,6 +62,7 @@ impl Question {
             flags: RESPONSE | RECURSION,
             question: (self.name.clone(), self.kind),
             records: Vec::new(),
+            authority: Vec::new(),
             claimed: None,
         }
     }
@@ -109,6 +112,12 @@ impl Answer {
         self
     }
 
+    /// Passing on to the server of a zone below.
+    pub fn delegates(mut self, zone: &str, server: &str) -> Answer {
+        self.authority.push((zone.to_owned(), NS, 3600, wire_name(server)));
+        self
+    }
+
     /// Marked as from the zone's own server.
     pub fn authoritative(mut self) -> Answer {
         self.flags |= AUTHORITATIVE;
@@ -119,13 +128,13 @@ impl Answer {
     pub fn bytes(&self) -> Vec<u8> {
         let count = self.claimed.unwrap_or(self.records.len() as u16);
         let mut bytes = Vec::new();
-        for number in [self.id, self.flags, 1, count, 0, 0] {
+        for number in [self.id, self.flags, 1, count, self.authority.len() as u16, 0] {
             bytes.extend(number.to_be_bytes());
         }
         bytes.extend(wire_name(&self.question.0));
         bytes.extend(self.question.1.to_be_bytes());
         bytes.extend([0, 1]);
-        for (owner, kind, ttl, data) in &self.records {
+        for (owner, kind, ttl, data) in self.records.iter().chain(&self.authority) {
             bytes.extend(wire_name(owner));
             bytes.extend(kind.to_be_bytes());
             bytes.extend([0, 1]);

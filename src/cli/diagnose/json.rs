@@ -115,6 +115,7 @@ fn server(said: &ServerAnswer) -> Value {
         "address": said.address,
         "authoritative": said.authoritative,
         "alias": said.alias,
+        "delegates": said.delegation.as_ref().map(|(zone, _)| zone),
         "addresses": said.result.as_ref().ok(),
         "fault": said.result.as_ref().err().map(ToString::to_string),
         "ttl_seconds": said.ttl.map(|ttl| ttl.as_secs()),

@@ -124,6 +124,7 @@ fn within(zone: &Zone) -> Vec<String> {
     let (own, lame): (Vec<_>, Vec<_>) = zone
         .servers
         .iter()
+        .filter(|server| server.delegation.is_none())
         .partition(|server| server.authoritative || server.address.is_none());
     let answered = |server: &&&ServerAnswer| server.result != Err(crate::observation::DnsFault::Timeout);
     let mut said: Vec<_> = lame
@@ -175,6 +176,7 @@ mod tests {
             address: Some("192.0.2.53:53".parse().unwrap()),
             authoritative,
             alias: None,
+            delegation: None,
             result: result.map(ips),
             ttl: None,
             elapsed: Duration::ZERO,

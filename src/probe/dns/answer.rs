@@ -42,6 +42,8 @@ pub struct Standing {
     pub authoritative: bool,
     /// Where the aliases of the answer lead, also where the answer has no address for that.
     pub alias: Option<String>,
+    /// The server passes on to others: a zone below its own, and that zone's servers (RFC 1034, 4.2.1).
+    pub delegation: Option<(String, Vec<String>)>,
 }
 
 /// What one datagram is to the one who asked.
@@ -88,6 +90,7 @@ pub fn read(bytes: &[u8], id: u16, name: &Name, kind: RecordType) -> Reply {
     let standing = Standing {
         authoritative: message.metadata.authoritative,
         alias: aliases(&message.answers, name).and_then(|(chain, _, _)| chain.last().cloned()),
+        delegation: delegation(&message, name),
     };
     Reply::Answer(answer, standing)
 }
@@ -111,6 +114,23 @@ fn aliases(records: &[Record], name: &Name) -> Option<(Vec<String>, Option<u32>,
         owner = target.clone();
     }
     Some((chain, ttl, owner))
+}
+
+/// An answer without records, not of the server's own zone, that names the servers of a zone the name lies in.
+fn delegation(message: &Message, name: &Name) -> Option<(String, Vec<String>)> {
+    if message.metadata.authoritative || !message.answers.is_empty() {
+        return None;
+    }
+    let servers = message.authorities.iter().filter_map(|record| match &record.data {
+        RData::NS(server) if !record.name.is_root() && record.name.zone_of(name) => {
+            Some((&record.name, plain(&server.0)))
+        }
+        _ => None,
+    });
+    let (zones, mut servers): (Vec<_>, Vec<_>) = servers.unzip();
+    servers.sort();
+    servers.dedup();
+    zones.first().map(|zone| (plain(zone), servers))
 }
 
 fn plain(name: &Name) -> String {
@@ -219,6 +239,7 @@ mod tests {
                 Standing {
                     authoritative: false,
                     alias: Some("x.cdn".into()),
+                    delegation: None,
                 },
             )
         );

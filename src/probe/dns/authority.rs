@@ -3,7 +3,9 @@
 //! 1. The zone is found from the name upward: the first name that has NS records is its apex.
 //! 2. Each of its servers is resolved as any other name.
 //! 3. Each is asked for the name directly, side by side, without recursion.
-//! 4. Where their answer is an alias that leads out of the zone, the same is done there, at most three times more.
+//! 4. Where they pass on to the servers of a zone below, which resolvers could not tell because these do not work, those are
+//!    asked.
+//! 5. Where their answer is an alias that leads out of the zone, the same is done there, at most three times more.
 //!
 //! Resolvers cache: these servers say what holds, and for how long an old answer may live on elsewhere.
 
@@ -47,6 +49,8 @@ pub struct ServerAnswer {
     pub authoritative: bool,
     /// The name its answer leads to by aliases.
     pub alias: Option<String>,
+    /// The zone below that it passes on to, and that zone's servers.
+    pub delegation: Option<(String, Vec<String>)>,
     /// Addresses in its answer, or why there are none.
     pub result: Result<Vec<IpAddr>, DnsFault>,
     /// Lowest time to live of the records used.
@@ -61,28 +65,46 @@ pub async fn ask(name: &str, family: Family, resolvers: &[SocketAddr], wait: Dur
     let until = Instant::now() + wait * 2;
     let mut zones: Vec<Zone> = Vec::new();
     let mut next = Some(absolute(name));
-    while let Some(name) = next.filter(|name| zones.len() < MAX_ZONES && zones.iter().all(|zone| zone.name != *name)) {
-        let zone = one(&name, family, resolvers, wait, until).await;
+    let step = || (Instant::now() + wait).min(until);
+    while let Some(name) = next.filter(|name| zones.iter().all(|zone| zone.name != *name)) {
+        let mut found = find(&name, resolvers, step()).await;
+        let last = loop {
+            let zone = match found {
+                Ok((apex, servers)) => one(&name, apex, servers, family, resolvers, step).await,
+                Err(fault) => Zone {
+                    name: name.clone(),
+                    apex: Err(fault),
+                    servers: Vec::new(),
+                },
+            };
+            match zone.servers.iter().find_map(|server| server.delegation.clone()) {
+                Some(below) if zones.len() + 1 < MAX_ZONES => {
+                    zones.push(zone);
+                    found = Ok(below);
+                }
+                _ => break zone,
+            }
+        };
         // An answer with addresses is whole; an alias alone is continued elsewhere.
-        let unfinished = zone.servers.iter().find(|server| server.result.is_err());
-        next = unfinished.and_then(|server| server.alias.clone());
-        zones.push(zone);
+        let unfinished = last.servers.iter().find(|server| server.result.is_err());
+        next = unfinished
+            .and_then(|server| server.alias.clone())
+            .filter(|_| zones.len() + 1 < MAX_ZONES);
+        zones.push(last);
     }
     zones
 }
 
-async fn one(name: &str, family: Family, resolvers: &[SocketAddr], wait: Duration, until: Instant) -> Zone {
-    let step = || (Instant::now() + wait).min(until);
-    let (apex, servers) = match find(name, resolvers, step()).await {
-        Ok(found) => found,
-        Err(fault) => {
-            return Zone {
-                name: name.to_owned(),
-                apex: Err(fault),
-                servers: Vec::new(),
-            };
-        }
-    };
+/// Asks the servers of one zone. `step` gives the deadline of a step that begins now.
+async fn one(
+    name: &str,
+    apex: String,
+    servers: Vec<String>,
+    family: Family,
+    resolvers: &[SocketAddr],
+    step: impl Fn() -> Instant,
+) -> Zone {
+    let step = &step;
     let asked = servers.into_iter().take(MAX_SERVERS).map(|server| async move {
         let resolved = lookup(&server, Family::Any, resolvers, step()).await;
         match resolved.result {
@@ -93,6 +115,7 @@ async fn one(name: &str, family: Family, resolvers: &[SocketAddr], wait: Duratio
                 address: None,
                 authoritative: false,
                 alias: None,
+                delegation: None,
                 result: Err(fault),
                 ttl: None,
                 elapsed: resolved.elapsed,
@@ -108,7 +131,7 @@ async fn one(name: &str, family: Family, resolvers: &[SocketAddr], wait: Duratio
 
 /// The apex of the zone of a name, and its servers in alphabetical order.
 async fn find(name: &str, resolvers: &[SocketAddr], deadline: Instant) -> Result<(String, Vec<String>), DnsFault> {
-    let mut rest = name;
+    let (mut rest, mut broken) = (name, None);
     loop {
         let asked = Name::from_utf8(rest).map(fully_qualified);
         let asked =
@@ -122,12 +145,14 @@ async fn find(name: &str, resolvers: &[SocketAddr], deadline: Instant) -> Result
                 return Ok((rest.to_owned(), servers));
             }
             Ok(_) | Err(DnsFault::NxDomain | DnsFault::NoData) => {}
-            Err(fault) => return Err(fault),
+            Err(fault @ (DnsFault::Timeout | DnsFault::Own(_))) => return Err(fault),
+            // What a resolver cannot tell of a zone the zone above may.
+            Err(fault) => broken = broken.or(Some(fault)),
         }
-        rest = rest
-            .split_once('.')
-            .map(|(_, parent)| parent)
-            .ok_or(DnsFault::NxDomain)?;
+        rest = match rest.split_once('.') {
+            Some((_, parent)) => parent,
+            None => return Err(broken.unwrap_or(DnsFault::NxDomain)),
+        };
     }
 }
 
@@ -151,6 +176,7 @@ async fn directly(server: String, address: SocketAddr, name: &str, family: Famil
         address: Some(address),
         authoritative: answers.iter().any(|(_, standing)| standing.authoritative),
         alias: answers.iter().find_map(|(_, standing)| standing.alias.clone()),
+        delegation: answers.iter().find_map(|(_, standing)| standing.delegation.clone()),
         result: Ok(Vec::new()),
         ttl: None,
         elapsed: started.elapsed(),

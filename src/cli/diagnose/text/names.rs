@@ -61,6 +61,9 @@ fn of_server(said: &ServerAnswer) -> String {
     } else {
         ", not of its own zone"
     };
+    if let Some((zone, servers)) = &said.delegation {
+        return format!("{address} passes on to {} for {}", cut(&servers.join(", ")), cut(zone));
+    }
     match (&said.result, &said.alias) {
         (Err(_), Some(alias)) => format!("{address} is an alias of {}{lame}", cut(alias)),
         (result, _) => format!("{address} {}{lame}", answer(result, &[], said.ttl, said.elapsed)),
