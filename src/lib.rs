@@ -22,7 +22,8 @@
 //!
 //! `tail` reads the logs of gateways, from files, syslog and shippers, and hands out lines; it knows nothing of what they
 //! say. `gateway/<kind>` takes them apart, `traffic` brings the lines of one request together and counts it once;
-//! `gateway_logs` does so for logs that are followed, `offline` for whole ones. What is to come has its place: paging in
+//! `gateway_logs` does so for logs that are followed, `offline` for whole ones. `asking` answers gateways that ask how an
+//! origin is: by `/health` in `server`, and by `agent_check`. What is to come has its place: paging in
 //! `alertmanager`.
 
 // Words.

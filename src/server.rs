@@ -1,5 +1,5 @@
 //! The HTTP server: metrics, a first status page, recent probes, probes on request, the shown configuration,
-//! health and reload.
+//! health of upstreams for gateways and our own, and reload.
 //!
 //! The caller binds the listener and says when to stop. The server reads what others own and changes nothing itself:
 //! a reload is a message to the daemon. `web_config` knows TLS and who may come in.
