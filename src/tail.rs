@@ -24,6 +24,7 @@ mod group;
 mod listen;
 mod names;
 mod objects;
+mod packed;
 mod position;
 mod post;
 mod records;

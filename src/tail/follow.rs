@@ -12,7 +12,8 @@
 //!    copying and truncating, which no copy holds, are lost.
 //! 5. On the first start, files are read from their end or start as configured; files that appear later from their start.
 //! 6. After a restart reading goes on where it stopped, also in files that were renamed since. Rotations nobody saw, and
-//!    which are named like one, are read whole and in the order they were last written.
+//!    which are named like one, are read whole and in the order they were last written. What was packed with gzip since is
+//!    unpacked on the way, as far as it was begun: where it is the text that was read, reading goes on in there.
 //!
 //! [`Follower::note`] and [`Follower::read`] make one pass and never wait; what calls them decides when.
 
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 use self::find::Place;
 use super::file::Followed;
 use super::names;
+use super::packed::Packed;
 use super::position::{Id, Position};
 use super::sink::Sink;
 use super::{From, Status, Store};
@@ -57,6 +59,8 @@ pub(super) struct Follower {
     store: Arc<Store>,
     /// Of files with one name, the older comes first.
     files: Vec<Followed>,
+    /// Files of the last run that were packed since; they come before those of their names.
+    packed: VecDeque<Packed>,
     done: VecDeque<Position>,
     /// Positions of the last run that are not taken up yet; empty after the first look.
     last: Vec<Position>,
@@ -99,6 +103,7 @@ impl Follower {
             from,
             store,
             files: Vec::new(),
+            packed: VecDeque::new(),
             done,
             last,
             closed: Vec::new(),
@@ -162,13 +167,18 @@ impl Follower {
         let saved = Saved {
             pattern: self.pattern.clone(),
             looked: self.looked,
-            files: self.files.iter().map(|file| file.at.clone()).chain(later).collect(),
+            files: self.positions().chain(later).collect(),
             done: self.done.clone(),
         };
         match self.store.save(&self.id, &saved) {
             Ok(()) => self.is_saved = true,
             Err(error) => tracing::warn!(log = self.id, %error, "cannot save the positions of a log"),
         }
+    }
+
+    fn positions(&self) -> impl Iterator<Item = Position> {
+        let packed = self.packed.iter().map(|packed| packed.at.clone());
+        packed.chain(self.files.iter().map(|file| file.at.clone()))
     }
 
     fn check(&mut self, now: Instant) {
@@ -285,7 +295,7 @@ impl Follower {
                 }
             }
         }
-        if self.files.iter().any(|known| known.at.name == file.at.name) {
+        if self.positions().any(|known| known.name == file.at.name) {
             self.rotated();
         }
         self.files.push(file);
@@ -294,17 +304,18 @@ impl Follower {
 
     /// Rule 3: a file has its turn when none before it under the same name has more.
     fn take_turns(&mut self, buffer: &mut [u8]) -> bool {
-        let mut has_more = false;
+        let mut has_more = self.unpack(buffer);
         for index in 0..self.files.len() {
             let (before, file) = self.files.split_at_mut(index);
             let file = &mut file[0];
             if !file.has_more() {
                 continue;
             }
-            if before
+            let is_packed = self.packed.iter().any(|packed| packed.at.name == file.at.name);
+            let waits = before
                 .iter()
-                .any(|other| other.at.name == file.at.name && other.has_more())
-            {
+                .any(|other| other.at.name == file.at.name && other.has_more());
+            if is_packed || waits {
                 has_more = true;
                 continue;
             }
@@ -316,6 +327,25 @@ impl Follower {
         }
         // A file that cannot be read is tried again at the next pass, which should not follow at once.
         has_more && self.read_fault.is_none()
+    }
+
+    /// A turn of what was packed; true where more is left.
+    fn unpack(&mut self, buffer: &mut [u8]) -> bool {
+        let Some(packed) = self.packed.front_mut() else {
+            return false;
+        };
+        self.is_saved = false;
+        let turn = packed.turn(buffer, &mut self.sink);
+        if let Err(error) = &turn {
+            let path = packed.path.display();
+            tracing::warn!(log = self.id, %path, %error, "a packed file cannot be read on");
+        }
+        if !turn.unwrap_or(false)
+            && let Some(packed) = self.packed.pop_front()
+        {
+            self.keep(packed.at);
+        }
+        !self.packed.is_empty()
     }
 
     /// Rule 2.
@@ -372,7 +402,9 @@ impl Follower {
             .or_else(missing);
         status.set_up(problem.is_none());
         status.set_problem(&self.id, problem);
-        status.open.store(self.files.len() as u64, Relaxed);
+        status
+            .open
+            .store((self.files.len() + self.packed.len()) as u64, Relaxed);
         let unread = self.files.iter().map(Followed::unread_bytes).sum();
         status.unread_bytes.store(unread, Relaxed);
     }

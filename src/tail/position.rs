@@ -14,9 +14,9 @@ use super::envelope::Joined;
 use super::sink::Begun;
 
 /// Bytes at a file's beginning that tell it from others; more than the constant comment lines some formats begin with.
-const HEAD_BYTES: u64 = 1024;
+pub(super) const HEAD_BYTES: u64 = 1024;
 /// Bytes in front of the offset that tell whether a file of the right size is still the one that was read.
-const TAIL_BYTES: u64 = 64;
+pub(super) const TAIL_BYTES: u64 = 64;
 
 /// What the kernel knows a file by. Numbers are used again once a file is gone and nobody has it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,12 +46,16 @@ impl Print {
         let mut bytes = [0; HEAD_BYTES as usize];
         let bytes = &mut bytes[..length.min(HEAD_BYTES) as usize];
         file.read_exact_at(bytes, from)?;
+        Ok(Print::of_bytes(bytes))
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Print {
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
-        Ok(Print {
+        Print {
             length: bytes.len() as u64,
             crc: crc.sum(),
-        })
+        }
     }
 }
 
@@ -99,6 +103,24 @@ impl Position {
         };
         self.tail = Print::of(file, offset - tail, tail)?;
         Ok(())
+    }
+
+    /// Goes on by so many bytes of a text of which the last ones up to there are `tail`.
+    pub fn go_on(&mut self, bytes: u64, tail: &[u8]) {
+        self.offset += bytes;
+        self.tail = Print::of_bytes(tail);
+    }
+
+    /// Whether a text with these first bytes, up to [`HEAD_BYTES`], begins like what was read.
+    pub fn begins(&self, head: &[u8]) -> bool {
+        let known = head.get(..self.head.length as usize);
+        known.is_some_and(|known| Print::of_bytes(known) == self.head)
+    }
+
+    /// Whether a text with these last bytes, up to [`TAIL_BYTES`], ends like what was read.
+    pub fn ends(&self, tail: &[u8]) -> bool {
+        let start = tail.len().checked_sub(self.tail.length as usize);
+        start.is_some_and(|start| Print::of_bytes(&tail[start..]) == self.tail)
     }
 
     /// Whether `file`, of `size` bytes, holds what was read up to here.

@@ -14,6 +14,7 @@ use super::{Follower, MAX_FILES, MAX_OLD};
 use crate::tail::From;
 use crate::tail::file::{Followed, TICK};
 use crate::tail::names::{is_rotation, rotation_number};
+use crate::tail::packed::Packed;
 use crate::tail::position::{Id, Position, is_beginning};
 
 /// Entries of a directory that are looked at to find a file again.
@@ -44,6 +45,8 @@ impl Follower {
                     let name = std::mem::replace(&mut file.at.name, file.path.clone());
                     self.later.push((name, file));
                 }
+            } else if let Some(packed) = self.find_packed(&position) {
+                self.packed.push_back(packed);
             } else {
                 if position.name.exists() {
                     let path = position.name.display();
@@ -70,6 +73,21 @@ impl Follower {
         file.resume(position);
         file.is_matched = false;
         Some(file)
+    }
+
+    /// As [`Self::find`], where it was packed since. Only its beginning is compared yet.
+    fn find_packed(&self, position: &Position) -> Option<Packed> {
+        let unpacked = |path: &Path| {
+            path.extension()
+                .is_some_and(|end| end == "gz")
+                .then(|| path.with_extension(""))
+        };
+        let is_rotated = |path: &PathBuf| unpacked(path).is_some_and(|plain| is_rotation(&position.name, &plain));
+        entries_beside(&position.name)
+            .map(|entry| entry.path())
+            .filter(is_rotated)
+            .take(MAX_FILES)
+            .find_map(|path| Packed::open(&path, position).ok().flatten())
     }
 
     /// Rule 6: the rotations of all names that came between two looks.

@@ -190,6 +190,75 @@ fn rotations_while_stopped_are_read_in_their_order() {
     assert_eq!(rig.poll(), ["two", "three", "four"]);
 }
 
+/// As gzip does: packed beside it, then removed.
+fn pack(from: &Path, to: &Path) {
+    let mut packed = flate2::write::GzEncoder::new(File::create(to).unwrap(), flate2::Compression::fast());
+    packed.write_all(&fs::read(from).unwrap()).unwrap();
+    packed.finish().unwrap();
+    fs::remove_file(from).unwrap();
+}
+
+#[test]
+fn a_rotation_that_was_packed_while_stopped_is_read_on() {
+    for packed in ["access.log.1.gz", "access.log.2.gz", "access.log-20261120.gz"] {
+        let mut rig = started();
+        append(&rig.path("access.log"), "two\nno end");
+        fs::write(rig.path("other"), "on\nand another text\n").unwrap();
+        rig.follower.save();
+        pack(&rig.path("other"), &rig.path("access.log.7.gz"));
+        pack(&rig.path("access.log"), &rig.path(packed));
+        append(&rig.path("access.log"), "three\n");
+        rig.crash();
+        assert_eq!(rig.poll(), ["two", "no end (cut)", "three"], "{packed}");
+        assert_eq!(rig.status.rotations.load(Relaxed), 1);
+        rig.restart();
+        append(&rig.path("access.log"), "four\n");
+        assert_eq!(rig.poll(), ["four"], "{packed}");
+    }
+}
+
+#[test]
+fn what_was_packed_is_read_on_from_wherever_it_was_left() {
+    let mut rig = started();
+    let lines: Vec<String> = (0..40_000).map(|number| format!("{number:0100}")).collect();
+    rig.follower.save();
+    append(&rig.path("access.log"), lines.join("\n") + "\n");
+    pack(&rig.path("access.log"), &rig.path("access.log.1.gz"));
+    append(&rig.path("access.log"), "last\n");
+    let mut found = Vec::new();
+    let mut turns = 0;
+    while found.last().is_none_or(|last| last != "last") {
+        rig.crash();
+        rig.follower.note(rig.now, true, &mut rig.buffer);
+        // Each run passes over what the ones before it have read.
+        for _ in 0..=turns {
+            rig.follower.read(rig.now, &mut rig.buffer);
+        }
+        rig.follower.save();
+        found.extend(rig.taken.take());
+        turns += 1;
+        assert!(turns < 20, "{} lines", found.len());
+    }
+    assert!(turns > 2, "{turns}");
+    assert_eq!(found[..found.len() - 1], lines);
+}
+
+#[test]
+fn a_packed_file_of_another_text_is_not_read() {
+    for text in ["one\ntw", "on", "other\nlines\n"] {
+        let mut rig = started();
+        append(&rig.path("access.log"), "two\n");
+        assert_eq!(rig.poll(), ["two"]);
+        rig.follower.save();
+        fs::remove_file(rig.path("access.log")).unwrap();
+        fs::write(rig.path("text"), text).unwrap();
+        pack(&rig.path("text"), &rig.path("access.log.1.gz"));
+        append(&rig.path("access.log"), "three\n");
+        rig.crash();
+        assert_eq!(rig.poll(), ["three"], "{text}");
+    }
+}
+
 #[test]
 fn truncation_while_stopped_is_seen() {
     let mut rig = started();
