@@ -13,7 +13,7 @@
 //! 5. On the first start, files are read from their end or start as configured; files that appear later from their start.
 //! 6. After a restart reading goes on where it stopped, also in files that were renamed since. Rotations nobody saw, and
 //!    which are named like one, are read whole and in the order they were last written. What was packed with gzip since is
-//!    unpacked on the way, as far as it was begun: where it is the text that was read, reading goes on in there.
+//!    read on where its text begins with what was read; what was packed and never begun is left out.
 //!
 //! [`Follower::note`] and [`Follower::read`] make one pass and never wait; what calls them decides when.
 
