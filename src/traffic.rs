@@ -239,9 +239,9 @@ impl Traffic {
             complaint.backend,
         );
         let mut kept = KeptComplaint::new(complaint, upstream);
-        if kept.keys.is_empty() {
-            // It states nothing that a request could be found by.
-            return kept.count(false, tally);
+        if kept.keys.is_empty() && !kept.is_cut() {
+            // It states nothing that a request could be found by. A cut response is counted after its request.
+            return kept.count(self.sources.access, tally);
         }
         if !self.sources.access {
             // Lines of one group tell of one fault: the first waits for the others a moment.

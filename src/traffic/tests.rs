@@ -432,6 +432,22 @@ fn a_fault_that_no_request_can_be_found_for_is_counted_at_once() {
     }
 }
 
+/// Caddy says that a response was cut, and not which.
+#[test]
+fn a_cut_that_states_nothing_is_a_request_that_failed() {
+    let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());
+    let cut = Complaint {
+        effect: Effect::Cut,
+        reason: Reason::exact(Cause::ResponseTruncated),
+        ..refused("", Join::default())
+    };
+    traffic.complaint(&cut, secs(0), &mut counted);
+    assert!(counted.requests.is_empty());
+    traffic.expire(secs(1), &mut counted);
+    assert_eq!(counted.requests, ["- cut after all: response_truncated +0"]);
+    assert_eq!(counted.attempts, [" response_truncated"]);
+}
+
 #[test]
 fn times_without_a_zone_are_compared_within_their_quarter() {
     let (mut traffic, mut counted) = (traffic(BOTH), Counted::default());
