@@ -111,8 +111,8 @@ verdicts! {
          "compare the address, TLS settings, Host and timeouts it uses with those of the probes that succeed"
          "undo its last configuration change"];
     Unlocated "unlocated"
-        "A gateway fails, and nothing behind it is probed, so the place of the fault is not known."
-        "{hop} fails, and nothing behind it is probed that could say where: {why} at {at}"
+        "A gateway fails, and nothing behind it is judged, so the place of the fault is not known."
+        "{hop} fails, and nothing behind it is judged that could say where: {why} at {at}"
         ["configure origin, so that the servers behind it are probed directly"
          "the gateway's error log names the backend it asked"];
     TrafficFailing "traffic_failing"

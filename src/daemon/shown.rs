@@ -48,7 +48,7 @@ impl Shown {
         UpstreamStatus {
             upstream: name.clone(),
             diagnosis: run.standing.diagnosis(),
-            hops: run.hops.iter().map(|hop| hop_status(hop)).collect(),
+            hops: run.hops.iter().map(hop_status).collect(),
             probed_bad_gateways: user_view.bad_gateway_ratio(now),
             real_bad_gateways: real.and_then(|(_, traffic)| traffic.bad_gateway_ratio),
             rounds: user_view.rounds(),

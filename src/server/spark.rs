@@ -14,7 +14,7 @@ const HEIGHT: f32 = 30.0;
 /// The curve of latency, with a mark below each round that failed.
 pub(super) fn line(rounds: &[RoundPoint]) -> Markup {
     let times = || rounds.iter().filter_map(|round| round.seconds);
-    let Some(last) = times().last() else {
+    let Some(last) = times().next_back() else {
         return html! { p.dim { "no round yet" } };
     };
     let most = times().fold(0.001_f32, f32::max);

@@ -47,8 +47,8 @@ pub(super) fn render(build: &Build, shown: &Shown<'_>) -> String {
     let name = &*shown.detail.status.upstream;
     let content = html! {
         (head(build, shown))
-        section #steps { (steps::render(shown)) }
         section #hops { (hop_map::render(shown.detail)) }
+        section #steps { (steps::render(shown)) }
         section #phases { (waterfall::render(shown.detail)) }
         section #traffic { (traffic::render(shown.detail)) }
         section #failures { (failures::render(shown)) }

@@ -30,7 +30,8 @@ const open = async (browser, options) => {
 };
 
 const picture = async (page, name) => {
-  if (pictures) await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: true });
+  const fullPage = !name.startsWith("list-");
+  if (pictures) await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage });
 };
 
 /** Nothing serious for axe, no script but our own, no sideways scrolling. */
