@@ -260,7 +260,7 @@ fn a_gateway_alone_fails_and_its_log_says_why() {
     edge.ask_times(3, "/refused", 502);
     wait("origin_down");
     let page = http::get(daemon.address(), "/", &[]).expect("a page").text();
-    let why = format!("at {}, as read from the gateway&#39;s log", backends.refused);
+    let why = format!("at {}, as read from the gateway's log", backends.refused);
     for part in ["The origin accepts no connections: connect_refused", &why] {
         assert!(page.contains(part), "{part} is missing:\n{page}");
     }
