@@ -221,15 +221,20 @@ impl Incident {
         }
     }
 
-    /// Something else is said of the upstream now.
+    /// Something else is said of the upstream now. The same again, as after a restart, is no step.
     pub fn step(&mut self, at: SystemTime, diagnosis: &Diagnosis) {
         self.seen = at;
         self.impact = self.impact.min(diagnosis.impact);
+        let step = Step::of(diagnosis, at);
+        let said = |step: &Step| (step.verdict, step.impact, step.hop.clone(), step.cause);
+        if self.steps.last().is_some_and(|last| said(last) == said(&step)) {
+            return;
+        }
         if self.steps.len() >= MAX_STEPS {
             self.steps.remove(MAX_FIRST_STEPS);
             self.steps_left_out += 1;
         }
-        self.steps.push(Step::of(diagnosis, at));
+        self.steps.push(step);
     }
 
     /// A probe failed; first attempts of rounds are counted.
@@ -350,14 +355,20 @@ pub(crate) mod tests {
         let mut incident = Incident::begin(1, "shop".into(), at(0), &began, Some(evidence(0)));
         for second in 1..100 {
             incident.failed(&evidence(second), true);
-            incident.step(at(second), &said(Verdict::OriginPartial, Impact::Users));
+            let verdict = if second % 2 == 0 {
+                Verdict::OriginPartial
+            } else {
+                Verdict::OriginTls
+            };
+            incident.step(at(second), &said(verdict, Impact::Users));
+            incident.step(at(second), &said(verdict, Impact::Users));
         }
         assert_eq!(incident.steps.len(), MAX_STEPS);
         assert_eq!(incident.steps_left_out, 60);
         assert_eq!(incident.steps[0].verdict, Verdict::OriginDown);
         assert_eq!(incident.steps[MAX_STEPS - 1].at, at(99));
         assert_eq!(incident.impact, Impact::Users);
-        assert_eq!(incident.verdict(at(200)), Verdict::OriginPartial);
+        assert_eq!(incident.verdict(at(200)), Verdict::OriginTls);
         assert_eq!(
             incident.probes,
             [Count {

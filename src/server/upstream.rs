@@ -47,7 +47,7 @@ pub(super) fn render(build: &Build, shown: &Shown<'_>) -> String {
     let name = &*shown.detail.status.upstream;
     let content = html! {
         (head(build, shown))
-        section #hops { (hop_map::render(shown.detail)) }
+        section #hops { (hop_map::render(shown)) }
         section #steps { (steps::render(shown)) }
         section #phases { (waterfall::render(shown.detail)) }
         section #traffic { (traffic::render(shown.detail)) }

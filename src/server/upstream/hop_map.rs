@@ -1,13 +1,15 @@
 //! The way of a request: client, name, each gateway, each address of the origin, and what each of them did and how long.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use maud::{Markup, html};
 
+use super::Shown;
 use crate::history::Record;
 use crate::moment;
-use crate::server::html::seconds;
-use crate::server::view::{HopDetail, HopState, HopStatus, UpstreamDetail};
+use crate::server::html::{seconds, since};
+use crate::server::view::{HopDetail, HopState, HopStatus};
 use crate::upstream::Host;
 
 /// From here on an answer is slow to a person (seconds).
@@ -45,7 +47,8 @@ impl Look {
 }
 
 /// The map.
-pub(super) fn render(detail: &UpstreamDetail) -> Markup {
+pub(super) fn render(shown: &Shown<'_>) -> Markup {
+    let detail = shown.detail;
     let faulty = detail.status.diagnosis.hop.as_deref();
     let pairs = || detail.status.hops.iter().zip(&detail.hops);
     html! {
@@ -53,7 +56,7 @@ pub(super) fn render(detail: &UpstreamDetail) -> Markup {
         ol.map {
             li.client { h3 { "Client" } p.dim { "probes leave from this host" } }
             @if let Some((_, outermost)) = pairs().next() { (name(outermost)) }
-            @for (status, hop) in pairs() { (place(status, hop, faulty)) }
+            @for (status, hop) in pairs() { (place(status, hop, faulty, shown.now)) }
         }
     }
 }
@@ -92,7 +95,8 @@ fn name(hop: &HopDetail) -> Markup {
 }
 
 /// One hop with its addresses.
-fn place(status: &HopStatus, detail: &HopDetail, faulty: Option<&str>) -> Markup {
+fn place(status: &HopStatus, detail: &HopDetail, faulty: Option<&str>, now: SystemTime) -> Markup {
+    let asked = detail.trail.latest().iter().map(|record| record.at).max();
     let look = look_of_hop(status, detail);
     let kind = detail.hop.gateway.as_ref().map(|gateway| gateway.kind);
     let mut records: Vec<&Arc<Record>> = detail.trail.latest().iter().collect();
@@ -107,6 +111,7 @@ fn place(status: &HopStatus, detail: &HopDetail, faulty: Option<&str>) -> Markup
                 @for record in records.iter().take(MOST) { (address(record)) }
                 @if records.len() > MOST { li.dim { "and " (records.len() - MOST) " more" } }
             }
+            @if let Some(asked) = asked { p.dim { "asked " (since(asked, now)) " ago" } }
             @if status.addresses.unprobed > 0 { p.dim { (status.addresses.unprobed) " more addresses, not asked in every round" } }
         }
     }
