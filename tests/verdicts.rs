@@ -247,7 +247,7 @@ fn a_reload_in_mid_incident_begins_no_second_one() {
 }
 
 #[test]
-fn diagnose_ends_with_the_verdict() {
+fn diagnose_sums_up_with_verdict_and_impact() {
     let arguments = |more: &[&str]| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_badgateway"))
             .args(["diagnose", &good(), "--via", &bad()])
@@ -258,14 +258,14 @@ fn diagnose_ends_with_the_verdict() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let text = arguments(&[]);
-    let last = text
-        .lines()
-        .rfind(|line| !line.starts_with("  next:"))
-        .unwrap_or_default();
+    let summary = text.split_once("\n\ngateway_fault: ").map(|(_, summary)| summary);
+    let mut lines = summary.unwrap_or_default().lines();
+    let sentence = lines.next().unwrap_or_default();
     assert!(
-        last.contains("gateway_fault: The gateway ") && last.contains("although what is behind it is well"),
+        sentence.starts_with("The gateway ") && sentence.contains("although what is behind it is well"),
         "{text}"
     );
+    assert_eq!(lines.next(), Some("  impact: users feel it"), "{text}");
     let json: Value = serde_json::from_str(&arguments(&["--json"])).expect("JSON");
     assert_eq!(json["verdict"]["verdict"], "gateway_fault");
     assert_eq!(json["verdict"]["impact"], "users");
