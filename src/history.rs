@@ -11,7 +11,6 @@ use crate::evidence::{Evidence, Phases};
 use crate::finding::limits::{PROBED, Use};
 use crate::finding::{Finding, Outcome, Purpose, Recognised};
 use crate::observation::{Address, End, Resolution, Timings, TlsFacts, TraceId};
-use crate::upstream::Scheme;
 
 /// What a page needs of one finding.
 #[derive(Clone, Debug)]
@@ -38,8 +37,6 @@ pub struct Record {
     pub body_bytes: Option<u64>,
     /// Times of the finished phases; `None` where no request was made.
     pub timings: Option<Timings>,
-    /// Whether TLS was spoken.
-    pub scheme: Scheme,
     /// What its name gave, where it has one.
     pub resolution: Option<Arc<Resolution>>,
     /// What the TLS handshake showed.
@@ -72,7 +69,6 @@ impl Record {
                 _ => None,
             }),
             timings: observation.map(|seen| seen.timings),
-            scheme: observation.map_or(Scheme::Http, |seen| seen.scheme),
             resolution,
             tls: observation.and_then(|seen| seen.tls.clone()),
             recognised: finding.recognised,
@@ -89,7 +85,7 @@ impl Record {
     /// Times of its phases, with the resolution of its round.
     pub fn phases(&self) -> Option<Phases> {
         let dns = self.resolution.as_ref().map(|resolution| resolution.elapsed);
-        Some(Phases::of(self.timings.as_ref()?, self.scheme, dns))
+        Some(Phases::of(self.timings.as_ref()?, dns, self.outcome.cause()))
     }
 }
 
@@ -323,7 +319,6 @@ mod tests {
             head_bytes: None,
             body_bytes: None,
             timings: None,
-            scheme: Scheme::Http,
             resolution: None,
             tls: None,
             recognised: Recognised::default(),

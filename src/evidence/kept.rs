@@ -12,11 +12,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cause::Cause;
+use crate::cause::{Cause, Phase};
 use crate::finding::{Finding, Recognised, Seen};
 use crate::moment;
 use crate::observation::{CertificateFacts, End, Observation, Resolution, Timings, TlsFacts};
-use crate::upstream::{Auth, EvidencePolicy, Host, Request, Scheme, Target};
+use crate::upstream::{Auth, EvidencePolicy, Host, Request, Target};
 
 /// Bytes of the one line in words at most.
 const MAX_TEXT: usize = 400;
@@ -83,7 +83,7 @@ pub struct Phases {
     pub body: Option<f64>,
     /// In the phase that did not end; between the phases where all did, and in redirects.
     pub rest: f64,
-    /// The phase that did not end.
+    /// The phase it failed in.
     pub ended_in: Option<Box<str>>,
     /// From the start of connecting to the last byte read or the failure.
     pub total: f64,
@@ -176,7 +176,10 @@ impl Evidence {
             purpose: finding.purpose.label().into(),
             cause,
             status: head.map(|head| head.status),
-            seconds: observation.map(|seen| Phases::new(seen, named)),
+            seconds: observation.map(|seen| {
+                let dns = named.map(|resolution| resolution.elapsed);
+                Phases::of(&seen.timings, dns, Some(cause))
+            }),
             text: cut(strike(super::of_finding(finding)), MAX_TEXT).into(),
             headers: head.map_or(Vec::new(), |head| {
                 let headers = head.headers.iter().cloned();
@@ -194,17 +197,8 @@ impl Evidence {
 }
 
 impl Phases {
-    /// Of one probe, with the resolution of its round.
-    pub fn new(seen: &Observation, resolution: Option<&Resolution>) -> Phases {
-        Phases::of(
-            &seen.timings,
-            seen.scheme,
-            resolution.map(|resolution| resolution.elapsed),
-        )
-    }
-
-    /// Of finished phases and the total.
-    pub fn of(times: &Timings, scheme: Scheme, dns: Option<Duration>) -> Phases {
+    /// Of the finished phases, the total, and why the probe failed; `dns` is the resolution of its round.
+    pub fn of(times: &Timings, dns: Option<Duration>, cause: Option<Cause>) -> Phases {
         let Timings {
             connect,
             tls,
@@ -212,14 +206,14 @@ impl Phases {
             body,
             total,
         } = *times;
-        let in_order = [
-            ("connect", connect, true),
-            ("tls", tls, scheme == Scheme::Https),
-            ("first_byte", first_byte, true),
-            ("body", body, true),
-        ];
-        let finished: Duration = in_order.iter().filter_map(|(_, time, _)| *time).sum();
-        let open = in_order.iter().find(|(_, time, runs)| *runs && time.is_none());
+        let finished: Duration = [connect, tls, first_byte, body].into_iter().flatten().sum();
+        let ended_in = match cause.map(Cause::phase) {
+            Some(Phase::Connect) => Some("connect"),
+            Some(Phase::Tls) => Some("tls"),
+            Some(Phase::Http) if first_byte.is_none() => Some("first_byte"),
+            Some(Phase::Http) if body.is_none() => Some("body"),
+            _ => None,
+        };
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         Phases {
             dns: seconds(dns),
@@ -228,7 +222,7 @@ impl Phases {
             first_byte: seconds(first_byte),
             body: seconds(body),
             rest: total.saturating_sub(finished).as_secs_f64(),
-            ended_in: open.map(|(name, _, _)| (*name).into()),
+            ended_in: ended_in.map(Into::into),
             total: total.as_secs_f64(),
         }
     }
@@ -242,8 +236,10 @@ impl Phases {
             ("first_byte", self.first_byte),
             ("body", self.body),
         ];
+        // A handshake may end and fail all the same, by its certificate.
         let open = self.ended_in.as_deref();
-        let rest = open.map(|name| (name, self.rest)).filter(|(_, time)| *time > 0.0);
+        let ended = move |name: &str| own.iter().any(|(own, time)| *own == name && time.is_some());
+        let rest = open.map(|name| (name, self.rest)).filter(|(name, _)| !ended(name));
         own.into_iter()
             .filter_map(|(name, time)| Some((name, time?)))
             .chain(rest)
@@ -383,6 +379,7 @@ mod tests {
     use crate::config;
     use crate::finding::{Outcome, Purpose};
     use crate::observation::{Address, Head, Response, TraceId};
+    use crate::upstream::Scheme;
 
     const ECHO: &str =
         "<h1>502</h1> you sent GET /pay?key=hunter2 with Authorization: Bearer s3cr3t-token, Cookie: session=abcdef";
@@ -468,9 +465,17 @@ mod tests {
             total: Duration::from_secs(10),
             ..Timings::default()
         };
-        let phases = Phases::of(&times, Scheme::Https, Some(Duration::from_millis(1)));
+        let dns = Some(Duration::from_millis(1));
+        let phases = Phases::of(&times, dns, Some(Cause::TlsTimeout));
         let shown: Vec<_> = phases.in_order().collect();
         assert_eq!(shown, [("dns", 0.001), ("connect", 0.005), ("tls", 9.995)]);
+        let untrusted = Timings {
+            tls: Some(Duration::from_millis(20)),
+            ..times
+        };
+        let phases = Phases::of(&untrusted, None, Some(Cause::TlsCertificateUntrusted));
+        assert_eq!(phases.ended_in.as_deref(), Some("tls"));
+        assert_eq!(phases.in_order().count(), 2, "what follows it did not run");
     }
 
     #[test]

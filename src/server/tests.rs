@@ -17,7 +17,6 @@ use crate::cause::Cause;
 use crate::finding::{AddressCounts, Outcome, Purpose, Recognised};
 use crate::history::{Bounds, Record};
 use crate::metrics::Build;
-use crate::upstream::Scheme;
 use crate::verdict::{Diagnosis, Impact, Verdict};
 
 struct Server {
@@ -120,7 +119,6 @@ fn record() -> Record {
         head_bytes: None,
         body_bytes: None,
         timings: None,
-        scheme: Scheme::Http,
         resolution: None,
         tls: None,
         recognised: Recognised::default(),

@@ -99,14 +99,14 @@ pub(super) fn whole(evidence: &Evidence) -> Markup {
     }
 }
 
-/// `connect 2 ms + first byte 8.0 s (not ended) = 8.0 s; DNS 1 ms before`.
+/// `connect 2 ms + first byte 8.00 s (failed here) = 8.0 s; DNS 1 ms before`.
 fn phases_in_words(phases: &Phases) -> String {
     let parts = phases
         .in_order()
         .filter(|(name, _)| *name != "dns")
         .map(|(name, time)| {
             let open = if phases.ended_in.as_deref() == Some(name) {
-                " (did not end)"
+                " (failed here)"
             } else {
                 ""
             };

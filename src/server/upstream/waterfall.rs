@@ -52,7 +52,7 @@ pub(super) fn render(detail: &UpstreamDetail) -> Markup {
             }
             ul.key {
                 @for (label, name) in PHASES { li { (swatch(label)) (name) } }
-                li { (swatch("rest")) "the phase that did not end" }
+                li { (swatch("rest")) "the phase it failed in" }
             }
         }
     }
@@ -85,8 +85,8 @@ fn row(hop: &HopDetail, record: &Record, phases: &Phases, longest: f64) -> Marku
             @for (label, _) in PHASES {
                 td.n {
                     @match of(label) {
+                        time if open == Some(label) => span.bad { "✕ " (seconds(time.unwrap_or(phases.rest))) },
                         Some(time) => (seconds(time)),
-                        None if open == Some(label) => span.bad { "✕ " (seconds(phases.rest)) },
                         None => span.dim { "–" },
                     }
                 }
@@ -102,9 +102,9 @@ fn bar(phases: &Phases, longest: f64) -> Markup {
     let mut at = 0.0;
     let mut parts = Vec::new();
     for (label, time) in phases.in_order() {
-        let unfinished = open == Some(label);
+        let failed = open == Some(label);
         let width = scale(time);
-        parts.push((if unfinished { "rest" } else { label }, at, width));
+        parts.push((if failed { "rest" } else { label }, at, width));
         at += width;
     }
     html! {
