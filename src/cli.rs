@@ -83,6 +83,20 @@ struct RunArgs {
 
 #[derive(Debug, Args)]
 struct RunFlags {
+    #[command(flatten)]
+    config: ConfigFlag,
+    /// Probe only this instance's share of the upstreams: i of N, counted from 0. Every instance has the same N.
+    #[arg(long, value_name = "i/N", env = "BADGATEWAY_SHARD", default_value = "0/1")]
+    shard: Shard,
+    #[command(flatten)]
+    web: WebFlags,
+    #[command(flatten)]
+    log: LogFlags,
+}
+
+/// Which configuration, wherever one is needed.
+#[derive(Debug, Args)]
+struct ConfigFlag {
     /// The configuration.
     #[arg(
         long = "config.file",
@@ -91,13 +105,6 @@ struct RunFlags {
         default_value = "badgateway.yml"
     )]
     config_file: PathBuf,
-    /// Probe only this instance's share of the upstreams: i of N, counted from 0. Every instance has the same N.
-    #[arg(long, value_name = "i/N", env = "BADGATEWAY_SHARD", default_value = "0/1")]
-    shard: Shard,
-    #[command(flatten)]
-    web: WebFlags,
-    #[command(flatten)]
-    log: LogFlags,
 }
 
 #[derive(Debug, Args)]
@@ -206,14 +213,8 @@ struct DiagnoseArgs {
     /// An upstream of the configuration file instead.
     #[arg(long, value_name = "NAME")]
     upstream: Option<String>,
-    /// The configuration `--upstream` is looked up in.
-    #[arg(
-        long = "config.file",
-        value_name = "FILE",
-        env = "BADGATEWAY_CONFIG_FILE",
-        default_value = "badgateway.yml"
-    )]
-    config_file: PathBuf,
+    #[command(flatten)]
+    config: ConfigFlag,
     /// Also ask the servers of each name's own zone.
     #[arg(long)]
     authoritative: bool,
@@ -261,14 +262,8 @@ struct IncidentsArgs {
     /// Machine-readable output, as /api/v1/incidents gives it.
     #[arg(long)]
     json: bool,
-    /// The configuration whose storage holds them.
-    #[arg(
-        long = "config.file",
-        value_name = "FILE",
-        env = "BADGATEWAY_CONFIG_FILE",
-        default_value = "badgateway.yml"
-    )]
-    config_file: PathBuf,
+    #[command(flatten)]
+    config: ConfigFlag,
     /// The directory of storage itself, such as a copy of another host's.
     #[arg(long, value_name = "DIR")]
     storage: Option<PathBuf>,

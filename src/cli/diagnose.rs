@@ -53,7 +53,7 @@ pub fn run(args: &DiagnoseArgs) -> ExitCode {
 fn load(args: &DiagnoseArgs) -> Result<(Config, Arc<Upstream>), String> {
     let config = match (&args.url, &args.upstream) {
         (Some(url), _) => config::from_urls_with_kinds(std::slice::from_ref(url), &args.via, &args.kind),
-        (None, _) => config::load(&args.config_file),
+        (None, _) => config::load(&args.config.config_file),
     };
     let config = config.map_err(|problems| problems.to_string())?;
     let found = match &args.upstream {

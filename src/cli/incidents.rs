@@ -39,12 +39,12 @@ fn find(args: &IncidentsArgs, now: SystemTime) -> Result<Vec<WithChanges>, Strin
     let directory = match &args.storage {
         Some(directory) => directory.clone(),
         None => {
-            let config = config::load(&args.config_file).map_err(|problems| problems.to_string())?;
+            let config = config::load(&args.config.config_file).map_err(|problems| problems.to_string())?;
             let missing = || {
                 format!(
                     "{}: storage is not configured, so incidents live in the daemon's memory only: ask it at /api/v1/incidents, \
                      or write storage: {{ path: /var/lib/badgateway }}",
-                    args.config_file.display()
+                    args.config.config_file.display()
                 )
             };
             config.storage.ok_or_else(missing)?.path

@@ -19,7 +19,7 @@ use crate::shard::Shard;
 pub fn run(args: RunArgs) -> ExitCode {
     args.flags.log.install();
     let source = match args.urls.is_empty() {
-        true => Source::File(args.flags.config_file),
+        true => Source::File(args.flags.config.config_file),
         false => Source::Urls {
             urls: args.urls,
             via: args.via,
