@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::evidence::{Evidence, Phases};
-use crate::finding::limits::{PROBED, Use};
+use crate::finding::limits::Use;
 use crate::finding::{Finding, Outcome, Purpose, Recognised};
 use crate::observation::{Address, End, Resolution, Timings, TlsFacts, TraceId};
 
@@ -216,8 +216,8 @@ const TRAIL_PLACES: usize = 64;
 pub struct Trail {
     latest: Vec<Arc<Record>>,
     rounds: VecDeque<RoundPoint>,
-    /// By limit, the most that was used of it and how many rounds ago.
-    nearest: [Option<(Use, usize)>; PROBED.len()],
+    /// Of each limit the most that was used of it, and how many rounds ago; empty where no gateway is in front.
+    nearest: Vec<(Use, usize)>,
 }
 
 /// One round, as a point of a curve.
@@ -240,11 +240,8 @@ impl Trail {
         self.latest
             .sort_by(|one, other| (&one.address, &one.path).cmp(&(&other.address, &other.path)));
         self.latest.truncate(TRAIL_PLACES);
-        for place in &mut self.nearest {
-            *place = place
-                .map(|(used, age)| (used, age + 1))
-                .filter(|(_, age)| *age <= TRAIL_ROUNDS);
-        }
+        self.nearest.iter_mut().for_each(|(_, age)| *age += 1);
+        self.nearest.retain(|(_, age)| *age <= TRAIL_ROUNDS);
         let totals = records
             .iter()
             .filter_map(|record| record.timings)
@@ -259,19 +256,17 @@ impl Trail {
     /// Takes in what a probe of the present round used of the limits of the gateway in front.
     pub fn used(&mut self, uses: impl Iterator<Item = Use>) {
         for used in uses {
-            let places = self.nearest.iter_mut().zip(PROBED);
-            let Some((place, _)) = { places }.find(|(_, kind)| *kind == used.kind) else {
-                continue;
-            };
-            if place.is_none_or(|(known, _)| used.share() >= known.share()) {
-                *place = Some((used, 0));
+            match self.nearest.iter_mut().find(|(known, _)| known.kind == used.kind) {
+                Some(known) if used.share() >= known.0.share() => *known = (used, 0),
+                Some(_) => {}
+                None => self.nearest.push((used, 0)),
             }
         }
     }
 
     /// The most that was used of each limit in the last rounds.
     pub fn nearest(&self) -> impl Iterator<Item = Use> {
-        self.nearest.iter().flatten().map(|(used, _)| *used)
+        self.nearest.iter().map(|(used, _)| *used)
     }
 
     /// The latest probe of each address and path, in their order.
