@@ -49,12 +49,12 @@ impl Daemon {
 
     /// As [`Daemon::start`], with no more than so many open files.
     pub fn start_limited(scratch: &Path, config: &Value, files: u32) -> Daemon {
-        Daemon::start_as(
-            scratch,
-            config,
-            "127.0.0.1:0",
-            &["prlimit", &format!("--nofile={files}:{files}")],
-        )
+        Daemon::start_by(&["prlimit", &format!("--nofile={files}:{files}")], scratch, config)
+    }
+
+    /// As [`Daemon::start`], by a command that becomes the program named behind it.
+    pub fn start_by(before: &[&str], scratch: &Path, config: &Value) -> Daemon {
+        Daemon::start_as(scratch, config, "127.0.0.1:0", before)
     }
 
     fn start_as(scratch: &Path, config: &Value, listen: &str, before: &[&str]) -> Daemon {

@@ -57,28 +57,56 @@ impl Backends {
     }
 }
 
-/// A running gateway. Dropping it ends it.
+/// A gateway, running unless it was killed. Dropping it ends it.
 pub struct Gateway {
     /// Where it is asked.
     pub listen: SocketAddr,
     pub access: PathBuf,
     pub error: PathBuf,
-    process: Process,
+    /// What it is configured by.
+    file: PathBuf,
+    start: Box<dyn Fn() -> Process + Send>,
+    process: Option<Process>,
 }
 
 impl Gateway {
-    /// Waits until the program accepts connections.
-    fn accepting(folder: &Path, listen: SocketAddr, process: Process) -> Gateway {
-        wait_until("the gateway accepts", || {
-            assert!(!process.ended(), "it ended: {}", process.output("", 20));
-            std::net::TcpStream::connect(listen).ok()
-        });
-        Gateway {
+    /// Starts the program with its configuration in that file and waits until it accepts connections.
+    fn start(listen: SocketAddr, file: PathBuf, start: impl Fn() -> Process + Send + 'static) -> Gateway {
+        let folder = file.parent().expect("a directory");
+        let mut gateway = Gateway {
             listen,
             access: folder.join("access.log"),
             error: folder.join("error.log"),
-            process,
-        }
+            file,
+            start: Box::new(start),
+            process: None,
+        };
+        gateway.start_again();
+        gateway
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it at the same address, and waits until it accepts connections.
+    pub fn start_again(&mut self) {
+        self.kill();
+        let process = (self.start)();
+        wait_until("the gateway accepts", || {
+            assert!(!process.ended(), "it ended: {}", process.output("", 20));
+            std::net::TcpStream::connect(self.listen).ok()
+        });
+        self.process = Some(process);
+    }
+
+    /// Starts it again with `from` replaced by `to` in its configuration, where it must stand.
+    pub fn reconfigure(&mut self, from: &str, to: &str) {
+        let config = std::fs::read_to_string(&self.file).expect("readable");
+        assert!(config.contains(from), "{from} is not in {config}");
+        std::fs::write(&self.file, config.replace(from, to)).expect("written");
+        self.start_again();
     }
 
     /// One request of a user. `None` where no answer came; a body may be cut.
@@ -94,15 +122,24 @@ impl Gateway {
         }
     }
 
-    /// Its process.
+    /// Its process. Panics while it is killed.
     pub fn process(&self) -> &Process {
-        &self.process
+        self.process.as_ref().expect("it runs")
+    }
+
+    /// The file it is configured by.
+    pub fn config_file(&self) -> &Path {
+        &self.file
     }
 }
 
 /// nginx with these lines in its `http` block; `$ACCESS` in them is the file of the access log.
 pub fn nginx(folder: &Path, http: &str) -> Gateway {
-    let listen = address(1);
+    nginx_at(folder, address(1), &[], http)
+}
+
+/// As [`nginx`] at that address, started by the command `before`, such as `ip netns exec NAME`.
+pub fn nginx_at(folder: &Path, listen: SocketAddr, before: &[&str], http: &str) -> Gateway {
     let name = folder.display();
     let http = http
         .replace("$ACCESS", &format!("{name}/access.log"))
@@ -116,10 +153,25 @@ pub fn nginx(folder: &Path, http: &str) -> Gateway {
              {http}
          }}"
     );
-    let file = format!("{name}/nginx.conf");
+    let file = folder.join("nginx.conf");
     std::fs::write(&file, config).expect("written");
-    let program = programs::find("nginx").expect("have it");
-    Gateway::accepting(folder, listen, Process::start(&program, &["-c", &file, "-e", "stderr"]))
+    let words = command(before, "nginx", &["-c", text(&file), "-e", "stderr"]);
+    Gateway::start(listen, file, move || Process::start(Path::new(&words[0]), &words[1..]))
+}
+
+/// The words of a command line: the program and its arguments, behind those of another command that starts it.
+fn command(before: &[&str], program: &str, arguments: &[&str]) -> Vec<String> {
+    let program = programs::find(program).expect("have it");
+    let words = before
+        .iter()
+        .copied()
+        .chain([text(&program)])
+        .chain(arguments.iter().copied());
+    words.map(ToOwned::to_owned).collect()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
 }
 
 /// nginx with the site, its log in the format called `ours`.
@@ -138,7 +190,6 @@ pub fn nginx_site(folder: &Path, backends: &Backends, format: &str) -> Gateway {
 
 /// HAProxy with the site, sending its log to all of `syslog`.
 pub fn haproxy(folder: &Path, backends: &Backends, syslog: &[&str], format: &str) -> Gateway {
-    let listen = address(1);
     let sites = backends.by_path();
     let rules: String = sites
         .map(|(path, _)| format!("use_backend {path} if {{ path_beg /{path} }}\n"))
@@ -147,28 +198,45 @@ pub fn haproxy(folder: &Path, backends: &Backends, syslog: &[&str], format: &str
         .map(|(path, backend)| format!("backend {path}\nserver one {backend}\n"))
         .concat();
     let format = format.replace('"', "\\\"");
+    let syslog: String = syslog.iter().map(|to| format!("log {to} local0\n")).collect();
+    let defaults = format!("log global\noption dontlognull\nlog-format \"{format}\"\nretries 0");
+    haproxy_at(
+        folder,
+        address(1),
+        &[],
+        &syslog,
+        &defaults,
+        &format!("{rules}{servers}"),
+    )
+}
+
+/// HAProxy with these lines in `global`, in `defaults` and from within its frontend on, at that address, started by the
+/// command `before`, such as `ip netns exec NAME`.
+pub fn haproxy_at(
+    folder: &Path,
+    listen: SocketAddr,
+    before: &[&str],
+    global: &str,
+    defaults: &str,
+    site: &str,
+) -> Gateway {
     let config = format!(
         "global
-         {}
+         {global}
          defaults
          mode http
-         log global
-         option dontlognull
-         log-format \"{format}\"
-         retries 0
          timeout connect 1s
          timeout client 5s
          timeout server 1s
+         {defaults}
          frontend edge
          bind {listen}
-         {rules}{servers}",
-        syslog.iter().map(|to| format!("log {to} local0\n")).collect::<String>()
+         {site}"
     );
     let file = folder.join("haproxy.cfg");
-    std::fs::write(&file, config).expect("written");
-    let program = programs::find("haproxy").expect("have it");
-    let arguments = ["-db", "-f", file.to_str().expect("plain")];
-    Gateway::accepting(folder, listen, Process::start(&program, &arguments))
+    std::fs::write(&file, config + "\n").expect("written");
+    let words = command(before, "haproxy", &["-db", "-f", text(&file)]);
+    Gateway::start(listen, file, move || Process::start(Path::new(&words[0]), &words[1..]))
 }
 
 /// Debian's httpd with the site, its access log in this format, its error log in the default one.
@@ -210,9 +278,10 @@ pub fn apache(folder: &Path, backends: &Backends, format: &str) -> Gateway {
     );
     let file = folder.join("httpd.conf");
     std::fs::write(&file, config).expect("written");
-    let program = programs::find("apache2").expect("have it");
-    let arguments = ["-DFOREGROUND", "-f", file.to_str().expect("plain")];
-    Gateway::accepting(folder, listen, Process::start_with(&program, &arguments, "TERM", None))
+    let words = command(&[], "apache2", &["-DFOREGROUND", "-f", text(&file)]);
+    Gateway::start(listen, file, move || {
+        Process::start_with(Path::new(&words[0]), &words[1..], "TERM", None)
+    })
 }
 
 /// Debian's Caddy with the site; its access log is its own, what else it says is the error log.
@@ -256,9 +325,8 @@ pub fn caddy(folder: &Path, backends: &Backends) -> Gateway {
     });
     let file = folder.join("caddy.json");
     std::fs::write(&file, config.to_string()).expect("written");
-    let program = programs::find("caddy").expect("have it");
-    let arguments = ["run", "--config", file.to_str().expect("plain")];
-    Gateway::accepting(folder, listen, Process::start(&program, &arguments))
+    let words = command(&[], "caddy", &["run", "--config", text(&file)]);
+    Gateway::start(listen, file, move || Process::start(Path::new(&words[0]), &words[1..]))
 }
 
 /// Traefik with the site, its access log as JSON with the user agent, its log at DEBUG.
@@ -285,9 +353,8 @@ pub fn traefik(folder: &Path, backends: &Backends) -> Gateway {
     });
     std::fs::write(&moving, dynamic.to_string()).expect("written");
     std::fs::write(&fixed, config.to_string()).expect("written");
-    let program = programs::find("traefik").expect("have it");
-    let argument = format!("--configFile={}", fixed.display());
-    let gateway = Gateway::accepting(folder, listen, Process::start(&program, &[argument]));
+    let words = command(&[], "traefik", &[&format!("--configFile={}", fixed.display())]);
+    let gateway = Gateway::start(listen, fixed, move || Process::start(Path::new(&words[0]), &words[1..]));
     wait_until("the routes are loaded", || {
         (gateway.ask("/good") == Some(200)).then_some(())
     });
@@ -331,16 +398,16 @@ pub fn envoy(folder: &Path, backends: &Backends, format: &str) -> Gateway {
     });
     let file = folder.join("envoy.json");
     std::fs::write(&file, config.to_string()).expect("written");
-    let program = programs::find("envoy").expect("have it");
     let errors = folder.join("error.log");
     let arguments = [
         "--config-path",
-        file.to_str().expect("plain"),
+        text(&file),
         "--use-dynamic-base-id",
         "--concurrency",
         "2",
         "--log-path",
-        errors.to_str().expect("plain"),
+        text(&errors),
     ];
-    Gateway::accepting(folder, listen, Process::start(&program, &arguments))
+    let words = command(&[], "envoy", &arguments);
+    Gateway::start(listen, file, move || Process::start(Path::new(&words[0]), &words[1..]))
 }

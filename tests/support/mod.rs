@@ -12,6 +12,7 @@ pub mod dns;
 pub mod gateways;
 pub mod http;
 pub mod metrics;
+pub mod mounts;
 pub mod netns;
 pub mod nginx_lines;
 pub mod notation;

@@ -18,6 +18,9 @@ pub const BEYOND: &str = "192.0.2.1";
 /// Set for the test inside.
 const INSIDE: &str = "BADGATEWAY_TEST_NAMESPACE";
 
+/// The name of the namespace at the other end, for the test inside.
+const OTHER_END: &str = "BADGATEWAY_TEST_OTHER_NAMESPACE";
+
 /// A pair of namespaces. Dropping it removes both, and with them the cable.
 struct Namespaces {
     here: String,
@@ -37,13 +40,14 @@ pub fn inside(test: &str, here: &str, there: &str, body: impl FnOnce()) {
     namespaces.prepare(&namespaces.here, here);
     namespaces.prepare(&namespaces.there, there);
     let this = std::env::current_exe().expect("this very test").display().to_string();
-    let variable = format!("{INSIDE}={test}");
+    let (variable, other) = (format!("{INSIDE}={test}"), format!("{OTHER_END}={}", namespaces.there));
     let arguments = [
         "netns",
         "exec",
         &namespaces.here,
         "env",
         &variable,
+        &other,
         &this,
         "--exact",
         test,
@@ -57,6 +61,34 @@ pub fn inside(test: &str, here: &str, there: &str, body: impl FnOnce()) {
         result.starts_with("ok. 1 passed"),
         "inside the namespace: {result}\n{}",
         inner.output("", 60)
+    );
+}
+
+/// What to write before a command to have it run in the namespace at the other end. For the test inside.
+pub fn at_the_other_end() -> [String; 4] {
+    let other = std::env::var(OTHER_END).expect("the test runs inside");
+    let ip = programs::find("ip").expect("have it").display().to_string();
+    [ip, "netns".to_owned(), "exec".to_owned(), other]
+}
+
+/// Runs a shell command in the namespace the test runs in. For the test inside.
+pub fn here(command: &str) {
+    shell(&[], command);
+}
+
+/// Runs a shell command in the namespace at the other end. For the test inside.
+pub fn there(command: &str) {
+    shell(&at_the_other_end(), command);
+}
+
+fn shell(before: &[String], command: &str) {
+    assert!(std::env::var_os(INSIDE).is_some(), "never outside");
+    let words: Vec<&str> = before.iter().map(String::as_str).chain(["sh", "-c", command]).collect();
+    let output = Command::new(words[0]).args(&words[1..]).output().expect("it starts");
+    assert!(
+        output.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&output.stderr)
     );
 }
 
