@@ -50,7 +50,7 @@ impl Asking {
             places: hop.map(|hop| hop.health()).unwrap_or_default(),
             interval: run.upstream.interval,
             reached: run.standing.origin_was_reached(),
-            own_network_lost: self.engine.own_network_is_lost(),
+            own_network_lost: self.engine.own_network().is_lost(),
         }
     }
 }

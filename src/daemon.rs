@@ -393,15 +393,22 @@ impl Running {
         if targets.is_empty() {
             self.engine.own_network_lost(false);
         }
-        let works = !self.engine.own_network_is_lost();
+        let works = !self.engine.own_network().is_lost();
         self.metrics.self_connectivity((!targets.is_empty()).then_some(works));
         let (engine, metrics) = (self.engine.clone(), self.metrics.clone());
+        let own_network = engine.own_network().clone();
         let tell = move |lost: bool| {
             metrics.self_connectivity(Some(!lost));
             engine.own_network_lost(lost);
         };
-        (!targets.is_empty())
-            .then(|| AbortOnDropHandle::new(tokio::spawn(self_check::run(targets, Prober::new(0.0), tell))))
+        (!targets.is_empty()).then(|| {
+            AbortOnDropHandle::new(tokio::spawn(self_check::run(
+                targets,
+                Prober::new(0.0),
+                own_network,
+                tell,
+            )))
+        })
     }
 
     /// What a reload changed stands beside incidents: our own configuration, and those of gateways.

@@ -211,9 +211,9 @@ impl Engine {
         }
     }
 
-    /// True while every self check fails.
-    pub fn own_network_is_lost(&self) -> bool {
-        self.own_network.is_lost()
+    /// What self checks say of this host's own network.
+    pub fn own_network(&self) -> &OwnNetwork {
+        &self.own_network
     }
 
     /// Takes in what self checks say; a change of that changes every verdict.

@@ -404,7 +404,7 @@ impl HopRun {
         let now = Instant::now();
         let mut attempts: Vec<_> = findings
             .iter()
-            .map(|(place, finding)| attempt(place, finding, now))
+            .map(|(place, finding)| self.attempt(place, finding, now))
             .collect();
         attempts.extend(self.names_that_resolve(resolutions));
         let whole = !attempts
@@ -450,7 +450,13 @@ impl HopRun {
         let began = self.apply(&mut state, &plan.changes, &findings, now);
         let stale = state.stale_addresses(&self.targets, resolutions, now);
         let summary = self.summarise(&state, resolutions, &attempts, changed && self.hop.resolves());
+        // Nothing can be said of what was known: there is no way out of this host any more.
+        let cut_off = !summary.judged && !state.skipped.is_empty() && state.status.believed().next().is_some();
         drop(state);
+        if cut_off || !plan.retry.is_empty() {
+            // Asked before a failure is confirmed, so that it is not believed where the fault is ours.
+            self.standing.own_network().doubt();
+        }
         self.metrics.round(&summary);
         self.log_changes(&plan.changes, &findings);
         self.report(summary.judged.then_some(!summary.clean));
@@ -466,6 +472,23 @@ impl HopRun {
         if !stale.is_empty() {
             let (hop, shared, until) = (self.clone(), shared.clone(), now + self.upstream.interval);
             tokio::spawn(async move { hop.probe_all(&shared, &stale, Purpose::StaleAddress, until).await });
+        }
+    }
+
+    /// What confirmation needs of a finding. After an answer that asks for patience there is no further request in between
+    /// rounds; after `Retry-After` none before. A failure while our own network is lost says nothing of anybody else.
+    fn attempt(&self, place: &Place, finding: &Finding, now: Instant) -> Attempt {
+        let head = finding.observation().and_then(Observation::head);
+        let patient = finding.outcome.cause().is_some_and(Cause::asks_for_patience)
+            || head.is_some_and(|head| asks_for_patience(head.status));
+        let wait = head.and_then(|head| head.retry_after).unwrap_or_default();
+        Attempt {
+            place: place.clone(),
+            outcome: match finding.outcome {
+                Outcome::Failure(_) if self.standing.own_network().is_lost() => Outcome::Skipped,
+                outcome => outcome,
+            },
+            recheck_from: (!patient).then(|| now + wait),
         }
     }
 
@@ -565,20 +588,6 @@ impl Drop for Running<'_> {
             self.metrics.probe_panicked();
         }
         self.hop.running.store(false, Ordering::Release);
-    }
-}
-
-/// What confirmation needs of a finding. After an answer that asks for patience there is no further request in between
-/// rounds; after `Retry-After` none before.
-fn attempt(place: &Place, finding: &Finding, now: Instant) -> Attempt {
-    let head = finding.observation().and_then(Observation::head);
-    let patient = finding.outcome.cause().is_some_and(Cause::asks_for_patience)
-        || head.is_some_and(|head| asks_for_patience(head.status));
-    let wait = head.and_then(|head| head.retry_after).unwrap_or_default();
-    Attempt {
-        place: place.clone(),
-        outcome: finding.outcome,
-        recheck_from: (!patient).then(|| now + wait),
     }
 }
 

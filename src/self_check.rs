@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::classify::{classify, classify_resolution};
@@ -12,10 +12,15 @@ use crate::finding::Outcome;
 use crate::fingerprint::recognise;
 use crate::observation::Address;
 use crate::probe::{Prepared, Prober};
+use crate::standing::OwnNetwork;
 use crate::upstream::Host;
 
-/// Time between two looks at each of them.
+/// Time between two looks at each of them while nobody doubts.
 const EVERY: Duration = Duration::from_secs(15);
+/// Time between two while none answers: verdicts wait for it.
+const WHILE_LOST: Duration = Duration::from_secs(2);
+/// Time between two at least, less than a failure waits for its confirmation.
+const AT_LEAST: Duration = Duration::from_millis(250);
 /// Addresses of one name asked until one answers.
 const MAX_ADDRESSES: usize = 4;
 
@@ -29,19 +34,23 @@ enum Answer {
     Open,
 }
 
-/// Asks all of them every 15 seconds and tells each time whether every one fails. One of which nothing can be said, since
-/// our own limits prevented the probe, keeps what was said of it last.
-pub async fn run(targets: Vec<Prepared>, prober: Prober, tell: impl Fn(bool)) {
+/// Asks all of them every 15 seconds, at once when something fails that was well, and more often while none answers; tells
+/// each time whether every one fails. One of which nothing can be said, since our own limits prevented the probe, keeps
+/// what was said of it last.
+pub async fn run(targets: Vec<Prepared>, prober: Prober, own_network: OwnNetwork, tell: impl Fn(bool)) {
     let mut well = vec![true; targets.len()];
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        let asked = Instant::now();
         let answers = join_all(targets.iter().map(|target| ask(&prober, target))).await;
         for ((well, answer), prepared) in well.iter_mut().zip(answers).zip(&targets) {
             note(well, answer, prepared);
         }
-        tell(!well.contains(&true));
+        let lost = !well.contains(&true);
+        tell(lost);
+        tokio::select! {
+            () = sleep_until(asked + if lost { WHILE_LOST } else { EVERY }) => {}
+            () = own_network.doubted() => sleep_until(asked + AT_LEAST).await,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -28,6 +29,7 @@ const BEGAN_IT: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug, Default)]
 pub struct OwnNetwork {
     lost: Arc<AtomicBool>,
+    doubted: Arc<Notify>,
 }
 
 impl OwnNetwork {
@@ -39,6 +41,16 @@ impl OwnNetwork {
     /// Takes in what self checks say; true when that is new.
     pub fn set_lost(&self, lost: bool) -> bool {
         self.lost.swap(lost, Ordering::Relaxed) != lost
+    }
+
+    /// Something failed that was well: that may be our own doing.
+    pub fn doubt(&self) {
+        self.doubted.notify_one();
+    }
+
+    /// Waits until somebody has doubted it since the last time.
+    pub async fn doubted(&self) {
+        self.doubted.notified().await;
     }
 }
 
@@ -105,6 +117,11 @@ impl Standing {
                 last_failure: None,
             }),
         }
+    }
+
+    /// What self checks say of this host's own network.
+    pub fn own_network(&self) -> &OwnNetwork {
+        &self.own_network
     }
 
     /// What is said of the upstream now.

@@ -214,9 +214,9 @@ fn while_every_self_check_fails_nothing_is_said() {
         Some(sample) if sample.value == 0.0 => Seen::Yes,
         other => Seen::NotYet(format!("lost, not {other:?}")),
     });
-    lost.wait_until("shop", |metrics| match metrics.sum("rounds_total", &[]) >= 3.0 {
+    lost.wait_until("shop", |metrics| match metrics.sum("probes_total", &[]) >= 3.0 {
         true => says("unknown", "none")(metrics),
-        false => Seen::NotYet("three rounds".to_owned()),
+        false => Seen::NotYet("three probes".to_owned()),
     });
     let kept = start(json!([deaf, url(http1::status("404 Not Found"))]));
     kept.wait_until("shop", says("origin_down", "users"));

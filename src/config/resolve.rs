@@ -330,7 +330,11 @@ fn nothing_to_watch(file: &File, cx: &Context<'_>) {
     }
 }
 
-/// `self_check`: asked with built-in settings alone, any answer below 500 counts as one.
+/// A self check waits no longer than this for an answer.
+const SELF_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `self_check`: asked with built-in settings, any answer below 500 counts as one. It waits no longer than probes do by
+/// default, so that its failure is known before theirs are confirmed.
 fn self_check(file: &File, cx: &Context<'_>) -> Vec<Arc<Target>> {
     let Some(list) = &file.self_check else {
         return Vec::new();
@@ -342,6 +346,8 @@ fn self_check(file: &File, cx: &Context<'_>) -> Vec<Arc<Target>> {
         );
     }
     let nothing = Settings::default();
+    let default = file.defaults.hop.timeout.as_ref().map(|timeout| timeout.value);
+    let timeout = default.map_or(SELF_CHECK_TIMEOUT, |timeout| timeout.min(SELF_CHECK_TIMEOUT));
     let build = |url: &At<super::url::Location>| {
         let entry = HopEntry {
             place: url.place.clone(),
@@ -352,7 +358,7 @@ fn self_check(file: &File, cx: &Context<'_>) -> Vec<Arc<Target>> {
         let layers = [&nothing];
         let layers = Layers::new(&entry.settings, &layers, Role::Gateway);
         target::build(&entry, &layers, &[], cx).map(|mut target| {
-            target.timeout = Duration::from_secs(5);
+            target.timeout = timeout;
             target.expect.status = vec![100..=499];
             Arc::new(target)
         })

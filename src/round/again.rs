@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{HopRun, Shared, Work, attempt, unexpected_of};
+use super::{HopRun, Shared, Work, unexpected_of};
 use crate::cause::Cause;
 use crate::classify::classify_resolution;
 use crate::confirmation::{Attempt, Place, Recheck};
@@ -31,7 +31,7 @@ impl HopRun {
             for (place, finding) in
                 join_all(failed.iter().map(|place| self.again(&shared, place, Purpose::Confirm))).await
             {
-                last.insert(place.clone(), (attempt(&place, &finding, Instant::now()), finding));
+                last.insert(place.clone(), (self.attempt(&place, &finding, Instant::now()), finding));
             }
         }
         if self.retired.load(Ordering::Relaxed) {
@@ -121,7 +121,7 @@ impl HopRun {
                 Ok(place) => {
                     let (place, finding) = self.again(shared, &place, Purpose::Recheck).await;
                     let mut state = self.state();
-                    state.status.rechecked(&attempt(&place, &finding, Instant::now()));
+                    state.status.rechecked(&self.attempt(&place, &finding, Instant::now()));
                     if finding.outcome == Outcome::Success && !state.forwarded {
                         state.forwarded = true;
                         shared.forward.add(self.key);
