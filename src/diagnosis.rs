@@ -20,12 +20,14 @@ use crate::verdict::{Basis, Diagnosis, Impact, Scope, Share, Verdict};
 /// Judges an upstream. `before` is what was last said of it:
 ///
 /// 1. A verdict that stays keeps its beginning.
-/// 2. A hop that only waits for its recovery to be confirmed is not accused anew: hops recover one after the other, and
-///    the last of them was not to blame. What was said before stays until then.
+/// 2. A hop that only waits for its recovery to be confirmed is not accused anew, nor one that was last looked at before
+///    the hop accused so far was well again: hops recover one after the other, and the last of them was not to blame. What
+///    was said before stays until then.
 pub fn diagnose(facts: &UpstreamFacts, before: &Diagnosis, now: SystemTime) -> Diagnosis {
     let judged = judge(facts);
     let accuses_anew = judged.verdict.is_fault() && before.verdict.is_fault() && judged.verdict != before.verdict;
-    if accuses_anew && judged.hop.is_some_and(|hop| hop.recovering) {
+    let may_be_well = |hop: &HopFacts| hop.recovering || is_old_news(facts, before, hop);
+    if accuses_anew && judged.hop.is_some_and(may_be_well) {
         return Diagnosis {
             impact: impact(facts, before.verdict),
             ..before.clone()
@@ -61,6 +63,15 @@ pub fn diagnose(facts: &UpstreamFacts, before: &Diagnosis, now: SystemTime) -> D
         share: judged.share,
         evidence: judged.hop.and_then(|hop| hop.evidence.clone()),
     }
+}
+
+/// True where this hop has not been looked at since the one accused before is well again.
+fn is_old_news(facts: &UpstreamFacts, before: &Diagnosis, hop: &HopFacts) -> bool {
+    let accused = facts.hops.iter().find(|known| Some(&known.name) == before.hop.as_ref());
+    let well_since = accused
+        .filter(|known| !known.fails())
+        .and_then(|known| known.well_since);
+    well_since.is_some_and(|since| hop.last_failed.is_some_and(|failed| failed < since))
 }
 
 /// What a rule gives.

@@ -384,6 +384,9 @@ impl HopRun {
             self.standing.failed(finding.purpose, evidence);
         }
         let record = Arc::new(Record::new(finding, resolution, evidence));
+        if finding.purpose != Purpose::StaleAddress {
+            self.state().looked(finding.at, finding.outcome);
+        }
         if finding.purpose == Purpose::Scheduled {
             self.state().round.push(Arc::clone(&record));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::rounds::Rounds;
 use crate::cause::{Cause, Phase};
@@ -33,6 +34,10 @@ pub struct HopFacts {
     pub failing: Vec<FailingAddress>,
     /// All that is believed failing has succeeded since and waits for its next clean round.
     pub recovering: bool,
+    /// When the last probe of it that failed began.
+    pub last_failed: Option<SystemTime>,
+    /// When the first probe of it that succeeded since then began.
+    pub well_since: Option<SystemTime>,
     /// Something of it was healthy once, since this process learnt of it.
     pub ever_succeeded: bool,
     /// First attempts of the last rounds.

@@ -3,7 +3,7 @@
 mod enumeration;
 mod simulation;
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 
@@ -207,4 +207,30 @@ fn a_hop_on_its_way_back_is_not_accused() {
         (say(&edge).verdict, say(&edge).impact),
         (Verdict::OriginDown, Impact::Users)
     );
+}
+
+#[test]
+fn a_hop_is_not_accused_by_what_was_seen_before_the_one_behind_it_was_well_again() {
+    let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+    let edge = |last_failed| HopFacts {
+        name: "edge".into(),
+        is_origin: false,
+        last_failed,
+        ..origin(0, &[Cause::BadGateway])
+    };
+    let down = diagnosed(&upstream(vec![edge(at(8)), origin(0, &[Cause::ConnectRefused])]));
+    let well = HopFacts {
+        well_since: at(10),
+        ..origin(1, &[])
+    };
+    let say = |failed| diagnose(&upstream(vec![edge(at(failed)), well.clone()]), &down, UNIX_EPOCH).verdict;
+    assert_eq!(say(9), Verdict::OriginDown);
+    assert_eq!(say(10), Verdict::GatewayFault);
+    let before_any_fault = diagnosed(&upstream(vec![origin(1, &[])]));
+    let fresh = diagnose(
+        &upstream(vec![edge(at(9)), well.clone()]),
+        &before_any_fault,
+        UNIX_EPOCH,
+    );
+    assert_eq!(fresh.verdict, Verdict::GatewayFault, "nothing was accused before");
 }

@@ -11,6 +11,7 @@ impl HopRun {
         let state = self.state();
         self.standing.take(self.key, |facts: &mut HopFacts| {
             facts.complete = state.first_round_done;
+            (facts.last_failed, facts.well_since) = (state.last_failed, state.well_since);
             facts.evidence = state.failing.as_ref().map(|(_, evidence)| evidence.clone());
             facts.believe(&state.status, &state.recognised, |target| {
                 self.targets[target].target.host.to_string().into()

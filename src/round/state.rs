@@ -10,7 +10,7 @@ use tracing::debug;
 use super::{Work, addresses_of};
 use crate::cause::Cause;
 use crate::confirmation::{Place, Status};
-use crate::finding::{AddressCounts, Confirmed, Finding, Recognised};
+use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Recognised};
 use crate::health;
 use crate::history::{Record, Trail};
 use crate::observation::{Address, Resolution};
@@ -38,6 +38,10 @@ pub(super) struct State {
     pub(super) unprobed: usize,
     pub(super) first_round_done: bool,
     pub(super) forwarded: bool,
+    /// When the last probe that failed began.
+    pub(super) last_failed: Option<SystemTime>,
+    /// When the first one that succeeded since then began.
+    pub(super) well_since: Option<SystemTime>,
     /// What the last failed answer of each place says of the layers it came through.
     pub(super) recognised: BTreeMap<Place, Recognised>,
     /// When each place that is believed failing, or waits for its confirmation, was last seen to fail.
@@ -150,6 +154,17 @@ impl State {
             }
         }
         work
+    }
+
+    /// Takes in how a probe ended that began at that time.
+    pub(super) fn looked(&mut self, at: SystemTime, outcome: Outcome) {
+        match outcome {
+            Outcome::Failure(_) => (self.last_failed, self.well_since) = (Some(at), None),
+            Outcome::Success => {
+                self.well_since.get_or_insert(at);
+            }
+            Outcome::Aborted(_) | Outcome::Skipped => {}
+        }
     }
 
     /// Addresses by what is believed of them.
