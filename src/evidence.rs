@@ -4,6 +4,7 @@
 //! Only what says something of the hop: no query, no cookie, no body beyond its first printable bytes.
 
 mod kept;
+mod secrets;
 
 pub use kept::{Certificate, Dns, Evidence, Page, Phases, Tls};
 
@@ -11,12 +12,23 @@ use crate::finding::{Finding, Recognised, Seen, Told};
 use crate::observation::{
     ConnectFault, End, Head, HttpFailure, HttpFault, Observation, RedirectFault, Resolution, TlsFacts, TlsFault,
 };
+use crate::upstream::{EvidencePolicy, Request, Target};
+use secrets::Secrets;
 
 /// Characters of foreign text in one line at most.
 const MAX_FOREIGN: usize = 80;
 
-/// The facts of a finding.
-pub fn of_finding(finding: &Finding) -> String {
+/// The facts of a finding, without what was sent with the request. `target` and `request` are what was probed.
+pub fn of_finding(finding: &Finding, target: &Target, request: Option<&Request>) -> String {
+    Secrets::of(target, request, finding.upstream.evidence).strike_out(facts(finding))
+}
+
+/// The facts of a probe of this target, as [`of_probe`] gives them, without what was sent with the request.
+pub fn of_probe_of(target: &Target, request: &Request, seen: &Observation, recognised: &Recognised) -> String {
+    Secrets::of(target, Some(request), EvidencePolicy::Safe).strike_out(of_probe(seen, recognised))
+}
+
+fn facts(finding: &Finding) -> String {
     match &finding.seen {
         Seen::Resolution(resolution) => of_resolution(resolution),
         Seen::Probe(observation) => of_probe(observation, &finding.recognised),

@@ -144,7 +144,8 @@ impl OnRequest {
                 .await;
             let recognised = recognise(&observation, &[]);
             outcome = classify(&observation, &recognised, &target.expect);
-            witness.say(evidence::of_probe(&observation, &recognised));
+            let request = &target.requests[0];
+            witness.say(evidence::of_probe_of(target, request, &observation, &recognised));
             seen = Some(observation);
             if outcome != Outcome::Skipped {
                 break;

@@ -374,7 +374,10 @@ impl HopRun {
     fn record(&self, shared: &Shared, target: usize, request: Option<&Request>, finding: &Finding) {
         self.metrics.record(finding);
         if tracing::enabled!(tracing::Level::DEBUG) {
-            log_finding(finding);
+            log_finding(
+                finding,
+                &evidence::of_finding(finding, &self.targets[target].target, request),
+            );
         }
         let resolution = self.state().resolutions.get(target).cloned();
         let target = &self.targets[target].target;
@@ -512,6 +515,13 @@ impl HopRun {
             .collect()
     }
 
+    /// The facts of a finding of this place.
+    fn in_words(&self, place: &Place, finding: &Finding) -> String {
+        let target = &self.targets[place.target].target;
+        let request = target.requests.iter().find(|request| request.label == place.path);
+        evidence::of_finding(finding, target, request)
+    }
+
     /// Shows believed results; true when the hop just began to fail.
     fn apply(&self, state: &mut State, changes: &[Change], findings: &[(Place, Finding)], now: Instant) -> bool {
         for change in changes {
@@ -520,7 +530,7 @@ impl HopRun {
             if change.to.cause().is_some() {
                 let seen = findings.iter().find(|(place, _)| *place == change.place);
                 let evidence = seen
-                    .map(|(_, finding)| evidence::of_finding(finding))
+                    .map(|(place, finding)| self.in_words(place, finding))
                     .unwrap_or_default();
                 let since = state.failing.take().map_or_else(clock::now, |(since, _)| since);
                 state.failing = Some((since, evidence.into()));

@@ -12,11 +12,12 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::secrets::Secrets;
 use crate::cause::{Cause, Phase};
 use crate::finding::{Finding, Recognised, Seen};
 use crate::moment;
 use crate::observation::{CertificateFacts, End, Observation, Resolution, Timings, TlsFacts};
-use crate::upstream::{Auth, EvidencePolicy, Host, Request, Target};
+use crate::upstream::{EvidencePolicy, Host, Request, Target};
 
 /// Bytes of the one line in words at most.
 const MAX_TEXT: usize = 400;
@@ -24,10 +25,6 @@ const MAX_TEXT: usize = 400;
 const MAX_BODY: usize = 512;
 /// Addresses of a DNS answer at most.
 const MAX_ADDRESSES: usize = 16;
-/// Shorter ones are too common a text to be struck out.
-const SHORTEST_SECRET: usize = 4;
-/// In place of what was struck out.
-const STRUCK_OUT: &str = "***";
 
 /// A failed probe with all that speaks for its cause.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,8 +155,8 @@ impl Evidence {
     ) -> Option<Evidence> {
         let cause = finding.outcome.cause()?;
         let policy = finding.upstream.evidence;
-        let secrets = secrets(target, request, policy);
-        let strike = |text: String| strike_out(text, &secrets);
+        let secrets = Secrets::of(target, request, policy);
+        let strike = |text: String| secrets.strike_out(text);
         let observation = finding.observation();
         let resolution = match &finding.seen {
             Seen::Resolution(own) => Some(&**own),
@@ -180,7 +177,7 @@ impl Evidence {
                 let dns = named.map(|resolution| resolution.elapsed);
                 Phases::of(&seen.timings, dns, Some(cause))
             }),
-            text: cut(strike(super::of_finding(finding)), MAX_TEXT).into(),
+            text: cut(strike(super::facts(finding)), MAX_TEXT).into(),
             headers: head.map_or(Vec::new(), |head| {
                 let headers = head.headers.iter().cloned();
                 headers.map(|(name, value)| (name, strike(value))).collect()
@@ -323,42 +320,6 @@ fn body(seen: &Observation) -> Option<String> {
         char => char,
     });
     Some(clean.collect()).filter(|text: &String| !text.is_empty())
-}
-
-/// What we sent and nobody else is to see, the longest first.
-fn secrets(target: &Target, request: Option<&Request>, policy: EvidencePolicy) -> Vec<String> {
-    let mut secrets: Vec<String> = Vec::new();
-    match &target.auth {
-        Some(Auth::Basic { username, password }) => {
-            use base64::Engine as _;
-            let pair = format!("{username}:{}", password.reveal());
-            secrets.push(base64::engine::general_purpose::STANDARD.encode(&pair));
-            secrets.push(pair);
-            secrets.push(password.reveal().to_owned());
-        }
-        Some(Auth::Bearer(token)) => secrets.push(token.reveal().to_owned()),
-        None => {}
-    }
-    let values = target.headers.iter().filter_map(|(_, value)| value.to_str().ok());
-    secrets.extend(values.map(str::to_owned));
-    if let (EvidencePolicy::Safe, Some(request)) = (policy, request)
-        && let Some((_, query)) = request.path.split_once('?')
-    {
-        secrets.push(query.to_owned());
-        let pairs = url::form_urlencoded::parse(query.as_bytes());
-        secrets.extend(pairs.map(|(_, value)| value.into_owned()));
-    }
-    secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets
-}
-
-fn strike_out(text: String, secrets: &[String]) -> String {
-    let found = secrets.iter().filter(|secret| text.contains(secret.as_str()));
-    let found: Vec<_> = found.collect();
-    found
-        .into_iter()
-        .fold(text, |text, secret| text.replace(secret.as_str(), STRUCK_OUT))
 }
 
 /// Cut between characters, with a mark.

@@ -5,7 +5,6 @@ use tracing::{debug, info, warn};
 use super::HopRun;
 use crate::cause::Cause;
 use crate::confirmation::{Change, Place};
-use crate::evidence;
 use crate::finding::{Confirmed, Finding};
 
 impl HopRun {
@@ -22,13 +21,12 @@ impl HopRun {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default();
-        let finding = findings
-            .iter()
-            .find(|(place, _)| *place == change.place)
-            .map(|(_, finding)| finding);
-        let evidence = finding.map(evidence::of_finding).unwrap_or_default();
-        let attempt = finding
-            .and_then(Finding::observation)
+        let found = findings.iter().find(|(place, _)| *place == change.place);
+        let evidence = found
+            .map(|(place, finding)| self.in_words(place, finding))
+            .unwrap_or_default();
+        let attempt = found
+            .and_then(|(_, finding)| finding.observation())
             .map(|seen| seen.trace.to_string())
             .unwrap_or_default();
         let path = &change.place.path;
@@ -48,7 +46,7 @@ fn matters(change: &Change) -> bool {
     !matches!((change.from, change.to), (None, Confirmed::Healthy))
 }
 
-pub(super) fn log_finding(finding: &Finding) {
+pub(super) fn log_finding(finding: &Finding, evidence: &str) {
     let (upstream, hop) = (&finding.upstream.name, &finding.hop.name);
     let address = finding.address.as_ref().map(ToString::to_string).unwrap_or_default();
     let path = finding.path.as_deref().unwrap_or_default();
@@ -58,7 +56,6 @@ pub(super) fn log_finding(finding: &Finding) {
         .map(|seen| seen.trace.to_string())
         .unwrap_or_default();
     let elapsed_ms = finding.observation().map_or(0, |seen| seen.timings.total.as_millis());
-    let evidence = evidence::of_finding(finding);
     let (purpose, outcome) = (finding.purpose.label(), finding.outcome.to_string());
     debug!(%upstream, %hop, address, path, purpose, outcome, cause, attempt, elapsed_ms, evidence, "probed");
 }
