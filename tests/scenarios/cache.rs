@@ -58,8 +58,8 @@ fn one_502_is_kept_by_the_cache_of_a_gateway() {
         sentence: "edge serves an error from its cache: bad_gateway".to_owned(),
         well: &[server],
     };
-    let state = breaks(&daemon, "shop", &fault, || fails.store(true, Ordering::SeqCst));
-    let shown = state["next_steps"].to_string();
+    let said = breaks(&daemon, &[("shop", &fault)], || fails.store(true, Ordering::SeqCst));
+    let shown = said[0]["next_steps"].to_string();
     assert!(shown.contains("purge the cached error"), "{shown}");
     mended(&daemon, "shop", "gateway_cached_error", || {
         std::fs::remove_dir_all(&cache).expect("removed");

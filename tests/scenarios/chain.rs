@@ -28,7 +28,7 @@ fn of_two_gateways_in_a_row_the_one_that_fails_is_named() {
     let (outside, inside) = ([outer.listen], [inner.listen]);
     let well = [at];
     let misled = gateway_fault("outer", "disguised_bad_gateway", &outside, &well);
-    breaks(&daemon, "shop", &misled, || {
+    breaks(&daemon, &[("shop", &misled)], || {
         outer.reconfigure(&inside[0].to_string(), &wrong)
     });
     mended(&daemon, "shop", "gateway_fault", || {
@@ -36,7 +36,9 @@ fn of_two_gateways_in_a_row_the_one_that_fails_is_named() {
     });
 
     let misled = gateway_fault("inner", "bad_gateway", &inside, &well);
-    breaks(&daemon, "shop", &misled, || inner.reconfigure(&at.to_string(), &wrong));
+    breaks(&daemon, &[("shop", &misled)], || {
+        inner.reconfigure(&at.to_string(), &wrong)
+    });
     mended(&daemon, "shop", "gateway_fault", || {
         inner.reconfigure(&wrong, &at.to_string())
     });
@@ -50,7 +52,7 @@ fn of_two_gateways_in_a_row_the_one_that_fails_is_named() {
         sentence: "The gateway outer cannot be reached: connect_refused".to_owned(),
         ..misled.clone()
     };
-    breaks(&daemon, "shop", &gone, || outer.kill());
+    breaks(&daemon, &[("shop", &gone)], || outer.kill());
     mended(&daemon, "shop", "gateway_unreachable", || outer.start_again());
 
     let gone = Fault {
@@ -59,7 +61,7 @@ fn of_two_gateways_in_a_row_the_one_that_fails_is_named() {
         sentence: "The gateway inner cannot be reached: connect_refused".to_owned(),
         ..gone.clone()
     };
-    breaks(&daemon, "shop", &gone, || inner.kill());
+    breaks(&daemon, &[("shop", &gone)], || inner.kill());
     mended(&daemon, "shop", "gateway_unreachable", || inner.start_again());
 
     let down = Fault {
@@ -70,6 +72,6 @@ fn of_two_gateways_in_a_row_the_one_that_fails_is_named() {
         well: &[],
         ..gone.clone()
     };
-    breaks(&daemon, "shop", &down, || server.kill());
+    breaks(&daemon, &[("shop", &down)], || server.kill());
     mended(&daemon, "shop", "origin_down", || server.start_again());
 }

@@ -40,7 +40,7 @@ fn a_wrong_port_in_the_configuration_of_a_gateway() {
         settled(&daemon, name);
         let (addresses, server) = ([gateway.listen], [at]);
         let fault = gateway_fault(name, cause, &addresses, &server);
-        breaks(&daemon, name, &fault, || gateway.reconfigure(&right, &wrong));
+        breaks(&daemon, &[(name, &fault)], || gateway.reconfigure(&right, &wrong));
         if name == "nginx" {
             // Its log knows whom it asked and why that failed.
             gateway.ask_times(3, "/cart", 502);
@@ -88,7 +88,7 @@ fn a_gateway_waits_less_long_than_the_service_takes() {
     assert_eq!(near(&daemon.scrape_upstream("shop")), 0.0);
     let (addresses, well) = ([nginx.listen], [server]);
     let fault = gateway_fault("edge", "gateway_timeout", &addresses, &well);
-    let state = breaks(&daemon, "shop", &fault, || slow.store(true, Ordering::SeqCst));
+    let said = breaks(&daemon, &[("shop", &fault)], || slow.store(true, Ordering::SeqCst));
     // What tells that it is the service that takes too long for this gateway.
     let metrics = daemon.scrape_upstream("shop");
     assert_eq!(metrics.sum("gateway_limit_seconds", &[("limit", "first_byte")]), 1.0);
@@ -97,7 +97,18 @@ fn a_gateway_waits_less_long_than_the_service_takes() {
         .expect("a page")
         .text();
     let limits = page.split("id=\"limits\"").nth(1).expect("limits are shown");
-    println!("{}", limits.split("</section>").next().expect("a section"));
-    println!("{:#}", state["next_steps"]);
+    let nearest = limits
+        .split("<tbody>")
+        .nth(1)
+        .and_then(|rows| rows.split("</tr>").next());
+    let nearest = nearest.expect("a first row");
+    for part in ["first byte", "edge of origin", "1.00 s", "1.50 s", "beyond it"] {
+        assert!(nearest.contains(part), "{part} is missing: {nearest}");
+    }
+    let first_step = said[0]["next_steps"][0].as_str().expect("a step");
+    assert!(
+        first_step.contains("response times against that gateway's timeout"),
+        "{first_step}"
+    );
     mended(&daemon, "shop", "gateway_fault", || slow.store(false, Ordering::SeqCst));
 }

@@ -163,41 +163,54 @@ fn settled(daemon: &Daemon, upstream: &str) -> Value {
     })
 }
 
-/// Does what breaks the upstream, and holds that what must be said of it is said once the second round has failed.
-fn breaks(daemon: &Daemon, upstream: &str, fault: &Fault<'_>, how: impl FnOnce()) -> Value {
-    let before = daemon.scrape_upstream(upstream);
+/// Does what breaks these upstreams, and holds that what must be said of each is said once its second round has failed. What
+/// is said then.
+fn breaks(daemon: &Daemon, faults: &[(&str, &Fault<'_>)], how: impl FnOnce()) -> Vec<Value> {
+    let before: Vec<Metrics> = faults
+        .iter()
+        .map(|(upstream, _)| daemon.scrape_upstream(upstream))
+        .collect();
     how();
-    says(daemon, upstream, &before, fault)
+    let said: Vec<Value> = faults
+        .iter()
+        .zip(&before)
+        .map(|((upstream, fault), before)| {
+            let state = says(daemon, upstream, fault);
+            let rounds = failed_rounds(&state, before, &daemon.scrape_upstream(upstream));
+            let in_time = rounds.iter().all(|rounds| *rounds <= 2.0);
+            assert!(in_time, "{upstream}: failed rounds of each hop: {rounds:?}");
+            state
+        })
+        .collect();
+    // Fewer than three failed rounds in a row would count as flapping later.
+    for (((upstream, _), before), state) in faults.iter().zip(&before).zip(&said) {
+        daemon.wait_until(upstream, |metrics| {
+            let mut rounds = failed_rounds(state, before, metrics).into_iter();
+            match rounds.all(|rounds| rounds == 0.0 || rounds >= 3.0) {
+                true => Seen::Yes,
+                false => Seen::NotYet("three failed rounds".to_owned()),
+            }
+        });
+    }
+    said
 }
 
-/// Holds that what must be said of the upstream is said, and that since `before` no hop had more than two failed rounds.
-fn says(daemon: &Daemon, upstream: &str, before: &Metrics, fault: &Fault<'_>) -> Value {
+/// Waits until what must be said of the upstream is said.
+fn says(daemon: &Daemon, upstream: &str, fault: &Fault<'_>) -> Value {
     let mut addresses: Vec<String> = fault.addresses.iter().map(ToString::to_string).collect();
     addresses.sort();
     let state = until(daemon, upstream, |state| {
         stay_in(daemon, upstream, fault.well);
-        let found: Vec<&str> = ["verdict", "impact", "hop", "cause"]
-            .iter()
-            .map(|key| state[*key].as_str().unwrap_or_default())
-            .collect();
+        let found = ["verdict", "impact", "hop", "cause"].map(|key| state[key].as_str().unwrap_or_default());
         let expected = [fault.verdict, fault.impact, fault.hop, fault.cause];
-        let mut scope: Vec<&str> = state["addresses"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .filter_map(Value::as_str)
-            .collect();
+        let scope = state["addresses"].as_array().expect("a list");
+        let mut scope: Vec<&str> = scope.iter().filter_map(Value::as_str).collect();
         scope.sort_unstable();
         match found == expected && scope == addresses {
             true => Ok(()),
             false => Err(format!("not {expected:?} at {addresses:?}")),
         }
     });
-    let rounds = failed_rounds(&state, before, &daemon.scrape_upstream(upstream));
-    assert!(
-        rounds.iter().all(|rounds| *rounds <= 2.0),
-        "failed rounds of each hop: {rounds:?}"
-    );
     let sentence = state["sentence"].as_str().expect("a sentence");
     let why = format!("{} (", fault.cause);
     assert!(
@@ -205,13 +218,6 @@ fn says(daemon: &Daemon, upstream: &str, before: &Metrics, fault: &Fault<'_>) ->
         "{:?} … {why:?}, not {sentence:?}",
         fault.sentence
     );
-    // Fewer than three failed rounds in a row would count as flapping later.
-    daemon.wait_until(upstream, |metrics| {
-        match failed_rounds(&state, before, metrics).iter().all(|rounds| *rounds == 0.0 || *rounds >= 3.0) {
-            true => Seen::Yes,
-            false => Seen::NotYet("three failed rounds".to_owned()),
-        }
-    });
     state
 }
 
@@ -226,8 +232,14 @@ fn failed_rounds(state: &Value, before: &Metrics, after: &Metrics) -> Vec<f64> {
     state["hops"].as_array().expect("hops").iter().map(rounds).collect()
 }
 
-/// Whoever asks for a backend that is well is never told that it is not.
-fn stay_in(_daemon: &Daemon, _upstream: &str, _well: &[SocketAddr]) {}
+/// A gateway that asks for a backend that is well, or for the service while one is, is never told to take it out.
+fn stay_in(daemon: &Daemon, upstream: &str, well: &[SocketAddr]) {
+    let addresses = well.iter().map(|at| format!("{upstream}?address={at}"));
+    for asked in addresses.chain(well.first().map(|_| upstream.to_owned())) {
+        let answer = http::get(daemon.address(), &format!("/health/{asked}"), &[]).expect("an answer");
+        assert_eq!(answer.status, 200, "{asked}: {}", answer.text());
+    }
+}
 
 /// Mends what was broken and waits until the upstream is well. All that was said meanwhile is one incident, which has
 /// ended. Its verdict was this one and no other from the second round on, until it ended.

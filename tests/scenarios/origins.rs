@@ -43,11 +43,7 @@ fn watch(scratch: &Path, backends: &[SocketAddr]) -> Watched {
 impl Watched {
     /// Does what breaks the servers; both upstreams must be said to have this fault.
     fn breaks(&self, fault: &Fault<'_>, how: impl FnOnce()) {
-        let before = BEHIND.map(|name| self.daemon.scrape_upstream(name));
-        how();
-        for (name, before) in BEHIND.iter().zip(&before) {
-            says(&self.daemon, name, before, fault);
-        }
+        breaks(&self.daemon, &BEHIND.map(|name| (name, fault)), how);
     }
 
     fn mended(&self, verdict: &str, how: impl FnOnce()) {

@@ -29,11 +29,15 @@ pub struct Daemon {
 
 /// A new directory for one daemon's files, below Cargo's own directory for tests.
 pub fn scratch() -> PathBuf {
+    files().keep()
+}
+
+/// A directory for files that outlive a daemon. Dropping it removes them.
+pub fn files() -> tempfile::TempDir {
     tempfile::Builder::new()
         .prefix("badgateway-")
         .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
         .expect("a directory for the test")
-        .keep()
 }
 
 impl Daemon {
