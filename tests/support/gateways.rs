@@ -65,13 +65,13 @@ pub struct Gateway {
     pub error: PathBuf,
     /// What it is configured by.
     file: PathBuf,
-    start: Box<dyn Fn() -> Process + Send>,
+    start: Box<dyn Fn() -> Process + Send + Sync>,
     process: Option<Process>,
 }
 
 impl Gateway {
     /// Starts the program with its configuration in that file and waits until it accepts connections.
-    fn start(listen: SocketAddr, file: PathBuf, start: impl Fn() -> Process + Send + 'static) -> Gateway {
+    fn start(listen: SocketAddr, file: PathBuf, start: impl Fn() -> Process + Send + Sync + 'static) -> Gateway {
         let folder = file.parent().expect("a directory");
         let mut gateway = Gateway {
             listen,
