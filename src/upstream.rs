@@ -196,8 +196,36 @@ pub struct Gateway {
     pub name: Arc<str>,
     /// The product, as in `kind:`.
     pub kind: &'static str,
-    /// The kind's defaults, with the configured ones over them.
+    /// The kind's defaults, over them what its own configuration says, over both the configured ones.
     pub limits: Limits,
+    /// Where those are known from that are not the kind's defaults.
+    pub sources: Vec<(LimitKind, LimitSource)>,
+}
+
+impl Gateway {
+    /// Where a limit is known from, in words: `default of nginx`, `limits in the configuration`,
+    /// `/etc/nginx/nginx.conf, proxy_read_timeout`.
+    pub fn source_of(&self, kind: LimitKind) -> String {
+        match self.sources.iter().find(|(known, _)| *known == kind) {
+            None => format!("default of {}", self.kind),
+            Some((_, LimitSource::Configured)) => "limits in the configuration".to_owned(),
+            Some((_, LimitSource::File { path, directive })) => format!("{path}, {directive}"),
+        }
+    }
+}
+
+/// Where a limit is known from that is not its kind's default.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LimitSource {
+    /// `limits` of the gateway's entry.
+    Configured,
+    /// The gateway's own configuration; a place there that does not say it has the product's default.
+    File {
+        /// The file that was named.
+        path: Arc<str>,
+        /// The directive that sets it.
+        directive: &'static str,
+    },
 }
 
 /// One thing a gateway limits.

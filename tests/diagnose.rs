@@ -189,6 +189,13 @@ fn what_is_seen_is_held_against_the_limits_of_the_gateway() {
             "{header}"
         );
         assert_eq!((&header["value"], &header["unit"]), (&4096.into(), &"bytes".into()));
+        assert_eq!(header["from"], "default of nginx");
+        let connect = limits
+            .iter()
+            .find(|limit| limit["limit"] == "connect")
+            .expect("it has one");
+        assert_eq!(connect["from"], "limits in the configuration");
+        assert!(text.contains("(default of nginx)"), "{text}");
         let share = header["share"].as_f64().expect("a number");
         assert!((share - header["seen"].as_f64().expect("a number") / 4096.0).abs() < 1e-9);
         assert_eq!(text.contains("warning: hop origin: response_header is"), near, "{text}");

@@ -17,6 +17,7 @@ use crate::finding::limits::Amount;
 use crate::observation::{Resolution, TlsFacts};
 use crate::probe::dns::authority::{ServerAnswer, Zone};
 use crate::survey::{ProbeReport, TargetReport};
+use crate::upstream::Gateway;
 
 /// The whole look.
 pub fn of(look: &Look) -> Value {
@@ -70,7 +71,7 @@ fn hop(look: &HopLook) -> Value {
         "targets": list(&report.targets, target),
         "past_cache": look.past_cache.as_ref().map(past_cache),
         "limits_of": look.asked_by.as_ref().map(|gateway| &*gateway.name),
-        "limits": list(&look.limits, limit),
+        "limits": list(&look.limits, |reached| limit(reached, look.asked_by.as_deref())),
     })
 }
 
@@ -209,7 +210,7 @@ fn past_cache(seen: &PastCache) -> Value {
     })
 }
 
-fn limit(reached: &Reached) -> Value {
+fn limit(reached: &Reached, gateway: Option<&Gateway>) -> Value {
     let used = &reached.used;
     let amount = |amount| match amount {
         Amount::Time(time) => json!(time.as_secs_f64()),
@@ -219,6 +220,7 @@ fn limit(reached: &Reached) -> Value {
         "limit": used.kind.label(),
         "unit": if used.kind.is_size() { "bytes" } else { "seconds" },
         "value": amount(used.limit),
+        "from": gateway.map(|gateway| gateway.source_of(used.kind)),
         "seen": amount(used.seen),
         "at_least": used.at_least,
         "share": used.share(),

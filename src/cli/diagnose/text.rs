@@ -17,7 +17,7 @@ use crate::finding::Outcome;
 use crate::finding::limits::Amount;
 use crate::observation::End;
 use crate::survey::{ProbeReport, TargetReport};
-use crate::upstream::{Host, Limits};
+use crate::upstream::{Gateway, Host, Limits};
 use waterfall::Scale;
 
 /// The whole look.
@@ -174,16 +174,17 @@ impl Page {
         }
         for (index, reached) in look.limits.iter().enumerate() {
             let label = if index == 0 { "limits" } else { "" };
-            let line = self.limit(&gateway.name, reached);
+            let line = self.limit(gateway, reached);
             self.under(label, &line);
         }
     }
 
-    fn limit(&self, gateway: &str, reached: &Reached) -> String {
+    fn limit(&self, gateway: &Gateway, reached: &Reached) -> String {
+        let (source, gateway) = (gateway.source_of(reached.used.kind), &gateway.name);
         let used = &reached.used;
         let least = if used.at_least { "at least " } else { "" };
         let text = format!(
-            "{:<15} {least}{} of the {} that {gateway} allows, {}",
+            "{:<15} {least}{} of the {} that {gateway} allows, {} ({source})",
             used.kind.label(),
             amount(used.seen),
             amount(used.limit),

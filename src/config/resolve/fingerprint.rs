@@ -65,7 +65,13 @@ fn hop(hop: &Hop, state: &mut DefaultHasher) {
     (name, user_view, targets.len()).hash(state);
     self::limits(limits, state);
     if let Some(gateway) = gateway {
-        let Gateway { name, kind, limits } = &**gateway;
+        let Gateway {
+            name,
+            kind,
+            limits,
+            sources,
+        } = &**gateway;
+        sources.hash(state);
         (name, kind).hash(state);
         self::limits(limits, state);
     }

@@ -9,7 +9,7 @@ use crate::config::file::{File, GatewayEntry, HopEntry};
 use crate::config::operation::{ConfigFile, GatewaySettings};
 use crate::config::reader::Context;
 use crate::gateway_config::Said;
-use crate::upstream::Gateway;
+use crate::upstream::{Gateway, LimitKind, LimitSource, Limits};
 
 /// Gateways by name, each with whether it verifies its origin's certificate.
 pub fn by_name<'a>(
@@ -31,6 +31,7 @@ pub fn by_name<'a>(
         lines.insert(&name.value, name.place.at.line);
         // Without its kind the gateway is still known, so that hops through it are no further problem.
         let kind = entry.kind.as_ref().map_or(crate::gateway::GENERIC, |kind| kind.value);
+        let file = files.iter().find(|file| *file.gateway == *name.value);
         let read = config_file::said(&name.value, files).map(Said::strictest);
         let gateway = Gateway {
             name: name.value.as_str().into(),
@@ -39,6 +40,7 @@ pub fn by_name<'a>(
                 .limits
                 .overridden_by(read.unwrap_or_default())
                 .overridden_by(entry.limits),
+            sources: sources(&entry.limits, file),
         };
         gateways.insert(
             name.value.as_str(),
@@ -46,6 +48,20 @@ pub fn by_name<'a>(
         );
     }
     gateways
+}
+
+/// Where each limit is known from that is not the kind's default.
+fn sources(own: &Limits, file: Option<&ConfigFile>) -> Vec<(LimitKind, LimitSource)> {
+    let source = |kind: LimitKind| {
+        if own.time(kind).is_some() || own.size(kind).is_some() {
+            return Some((kind, LimitSource::Configured));
+        }
+        let (file, mut stated) = (file?, file?.said.as_ref()?.limits.iter());
+        let directive = stated.find(|stated| stated.kind == kind)?.directive;
+        let path = file.path.display().to_string().into();
+        Some((kind, LimitSource::File { path, directive }))
+    };
+    LimitKind::ALL.into_iter().filter_map(source).collect()
 }
 
 pub fn settings(file: &File, known: &Known<'_>, files: &[ConfigFile], cx: &Context<'_>) -> Vec<GatewaySettings> {

@@ -110,6 +110,7 @@ pub(super) fn largest() -> Hop {
     let mut hop = hop("edge", target);
     hop.limits = all_limits();
     hop.gateway = Some(Arc::new(Gateway {
+        sources: Vec::new(),
         name: "edge".into(),
         kind: "nginx",
         limits: all_limits(),

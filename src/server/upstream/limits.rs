@@ -4,19 +4,19 @@ use maud::{Markup, html};
 
 use crate::finding::limits::{Amount, Use};
 use crate::server::html::{percent, seconds};
-use crate::server::view::UpstreamDetail;
+use crate::server::view::{HopDetail, UpstreamDetail};
 use crate::upstream::LimitKind;
 
 /// The table.
 pub(super) fn render(detail: &UpstreamDetail) -> Markup {
     let hops = &detail.hops;
     // The limits of a hop are those of the gateway in front of it.
-    let mut all: Vec<(&str, &str, Use)> = hops
+    let mut all: Vec<(&HopDetail, &str, Use)> = hops
         .iter()
         .zip(hops.iter().skip(1))
         .flat_map(|(gateway, behind)| {
             let uses = behind.trail.nearest();
-            uses.map(|used| (&*gateway.hop.name, &*behind.hop.name, used))
+            uses.map(move |used| (gateway, &*behind.hop.name, used))
         })
         .collect();
     all.sort_by(|(_, _, one), (_, _, other)| other.share().total_cmp(&one.share()));
@@ -33,6 +33,7 @@ pub(super) fn render(detail: &UpstreamDetail) -> Markup {
                             th.n scope="col" { "Tolerates" }
                             th.n scope="col" { "Seen" }
                             th scope="col" { "Share" }
+                            th scope="col" { "Known from" }
                         }
                     }
                     tbody { @for (gateway, hop, used) in &all { (row(gateway, hop, used)) } }
@@ -42,13 +43,13 @@ pub(super) fn render(detail: &UpstreamDetail) -> Markup {
     }
 }
 
-fn row(gateway: &str, hop: &str, used: &Use) -> Markup {
+fn row(gateway: &HopDetail, hop: &str, used: &Use) -> Markup {
     let name = in_words(used.kind);
     let share = used.share();
     html! {
         tr {
             th scope="row" { (name) }
-            td { (gateway) " of " (hop) }
+            td { (gateway.hop.name) " of " (hop) }
             td.n { (amount(used.limit)) }
             td.n { @if used.at_least { "at least " } (seen(used.seen)) }
             td {
@@ -58,15 +59,16 @@ fn row(gateway: &str, hop: &str, used: &Use) -> Markup {
                 @else if used.is_near() { strong.warn { "▲ " (percent(share)) } }
                 @else { (percent(share)) }
             }
+            td.dim { @if let Some(gateway) = &gateway.hop.gateway { (gateway.source_of(used.kind)) } }
         }
     }
 }
 
-fn in_words(kind: LimitKind) -> String {
+pub(super) fn in_words(kind: LimitKind) -> String {
     kind.label().replace('_', " ")
 }
 
-fn amount(amount: Amount) -> String {
+pub(super) fn amount(amount: Amount) -> String {
     match amount {
         Amount::Time(time) => seconds(time.as_secs_f64()),
         Amount::Size(bytes) => size(bytes),
@@ -74,7 +76,7 @@ fn amount(amount: Amount) -> String {
 }
 
 /// A head over our own cap has no size that is known.
-fn seen(seen: Amount) -> String {
+pub(super) fn seen(seen: Amount) -> String {
     match seen {
         Amount::Size(u64::MAX) => "our own cap".to_owned(),
         seen => amount(seen),
