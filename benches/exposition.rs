@@ -189,6 +189,7 @@ fn finding(upstream: &Arc<Upstream>, outcome: Outcome) -> Finding {
         },
         tls: None,
         redirected: Vec::new(),
+        listening: None,
         end: End::Response(Box::new(Response {
             head,
             body_bytes: 11,

@@ -58,6 +58,7 @@ fn judge(bencher: Bencher, answer: &str) {
         timings: Timings::default(),
         tls: None,
         redirected: Vec::new(),
+        listening: None,
         end: End::Response(Box::new(Response {
             head: Head { status, ..head },
             body_bytes: body.len() as u64,

@@ -163,6 +163,7 @@ mod tests {
             timings: Timings::default(),
             tls: None,
             redirected: Vec::new(),
+            listening: None,
             end,
         };
         classify(&seen, &Recognised::default(), expect)

@@ -61,6 +61,7 @@ pub fn diagnose(facts: &UpstreamFacts, before: &Diagnosis, now: SystemTime) -> D
         cause: judged.cause,
         scope,
         share: judged.share,
+        queue_is_full: judged.hop.is_some_and(|hop| hop.queue_is_full),
         evidence: judged.hop.and_then(|hop| hop.evidence.clone()),
     }
 }
@@ -90,7 +91,8 @@ struct Judged<'a> {
 ///  2. `origin_unverified`: the origin wholly fails and has never succeeded, and the outermost hop succeeds; where a log
 ///     exceeds `spike`, rule 11 instead.
 ///  3. `origin_dns`: the names of the origin do not resolve, or only to unexpected addresses.
-///  4. The origin wholly fails: by the group most of its addresses fall in, of equal ones the earlier.
+///  4. The origin wholly fails: by the group most of its addresses fall in, of equal ones the earlier. Connections that
+///     time out because an accept queue is full, as this host's kernel says, are overload.
 ///  5. `origin_partial`: the origin partly fails.
 ///
 ///     Then for each gateway, innermost first:
@@ -236,6 +238,11 @@ fn impact(facts: &UpstreamFacts, verdict: Verdict) -> Impact {
 /// Rule 4: the group most addresses fall in, and of that group the cause most addresses have.
 fn by_group(rule: u8, origin: &HopFacts) -> Judged<'_> {
     let causes = || origin.failing.iter().map(|address| address.cause);
+    // Whose queue of connections is full is not down: it does not keep up.
+    let group = |cause| match cause {
+        Cause::ConnectTimeout if origin.queue_is_full => Verdict::OriginOverloaded,
+        cause => group(cause),
+    };
     let verdict = most(causes().map(group)).expect("the caller saw that it fails");
     Judged {
         cause: most(causes().filter(|cause| group(*cause) == verdict)),

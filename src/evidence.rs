@@ -10,7 +10,8 @@ pub use kept::{Certificate, Dns, Evidence, Page, Phases, Tls};
 
 use crate::finding::{Finding, Recognised, Seen, Told};
 use crate::observation::{
-    ConnectFault, End, Head, HttpFailure, HttpFault, Observation, RedirectFault, Resolution, TlsFacts, TlsFault,
+    CertificateProblem, ConnectFault, End, Head, HttpFailure, HttpFault, Observation, RedirectFault, Resolution,
+    TlsFacts, TlsFault,
 };
 use crate::upstream::{EvidencePolicy, Request, Target};
 use secrets::Secrets;
@@ -111,6 +112,10 @@ pub fn of_observation(seen: &Observation) -> String {
             line => format!("{line}, more than {} bytes", response.body_bytes),
         },
     };
+    let text = match &seen.listening {
+        Some(listening) => format!("{text}; {listening}"),
+        None => text,
+    };
     match seen.redirected.last() {
         Some(url) => format!("{text} (redirected to {url})"),
         None => text,
@@ -148,13 +153,26 @@ fn certificate(problem: &str, facts: Option<&TlsFacts>) -> String {
         .unwrap_or_default();
     match facts.and_then(|facts| facts.chain.certificates.first()) {
         Some(leaf) => format!(
-            "certificate {problem}: {} for {} of issuer {} ({})",
+            "certificate {problem}: {} for {} of issuer {} ({}){}",
             cut(&leaf.subject),
             cut(&leaf.names.join(", ")),
             cut(&leaf.issuer),
-            cut(detail)
+            cut(detail),
+            open_end(problem, facts)
         ),
         None => format!("certificate {problem} ({})", cut(detail)),
+    }
+}
+
+/// Where a chain that is not trusted ends: the issuer of its last certificate was neither sent nor is it known here.
+fn open_end(problem: &str, facts: Option<&TlsFacts>) -> String {
+    let last = facts.and_then(|facts| facts.chain.certificates.last());
+    match last {
+        Some(last) if problem == CertificateProblem::Untrusted.label() && last.issuer != last.subject => format!(
+            "; {} was neither sent nor is trusted here: an intermediate is missing, or ca_file",
+            cut(&last.issuer)
+        ),
+        _ => String::new(),
     }
 }
 

@@ -13,6 +13,7 @@ mod cache;
 mod proxy_status;
 #[cfg(test)]
 mod tests;
+pub mod version;
 
 use std::sync::LazyLock;
 

@@ -76,6 +76,8 @@ pub struct Kind {
     pub name: &'static str,
     /// Other spellings that are understood.
     pub aliases: &'static [&'static str],
+    /// How it names itself in `Server` and `Via`, in lower case; empty where it does not.
+    pub products: &'static [&'static str],
     /// What it tolerates of the hop behind it unless configured otherwise.
     pub limits: Limits,
     /// Whether it refuses a backend whose certificate does not verify, unless configured otherwise.

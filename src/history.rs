@@ -3,13 +3,15 @@
 //!
 //! Pure data: the caller brings the findings and the lock. What a thousand healthy upstreams leave behind is one ring.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::evidence::{Evidence, Phases};
 use crate::finding::limits::Use;
 use crate::finding::{Finding, Outcome, Purpose, Recognised};
+use crate::observation::listening::Listening;
+use crate::observation::version::Version;
 use crate::observation::{Address, End, Resolution, Timings, TlsFacts, TraceId};
 
 /// What a page needs of one finding.
@@ -211,11 +213,20 @@ pub const TRAIL_ROUNDS: usize = 60;
 /// Places of a hop whose latest probe is kept.
 const TRAIL_PLACES: usize = 64;
 
+/// So long it is missed that there was more than one healthy address.
+const REDUNDANT_FOR: Duration = Duration::from_secs(24 * 3600);
+
 /// What one hop did of late: the latest probe of each address and path, and how long its rounds took.
 #[derive(Clone, Debug, Default)]
 pub struct Trail {
     latest: Vec<Arc<Record>>,
     rounds: VecDeque<RoundPoint>,
+    /// Who answered at each address, as far as it was shown.
+    pub versions: BTreeMap<Address, Version>,
+    /// When more than one address was healthy last, and how many.
+    redundant: Option<(SystemTime, u32)>,
+    /// By address of this host, who listened there at the end of the last round.
+    listening: Vec<(Address, Listening)>,
     /// Of each limit the most that was used of it, and how many rounds ago; empty where no gateway is in front.
     nearest: Vec<(Use, usize)>,
 }
@@ -267,6 +278,31 @@ impl Trail {
     /// The most that was used of each limit in the last rounds.
     pub fn nearest(&self) -> impl Iterator<Item = Use> {
         self.nearest.iter().map(|(used, _)| *used)
+    }
+
+    /// Takes in how many addresses are healthy.
+    pub fn healthy(&mut self, addresses: u32, now: SystemTime) {
+        if addresses > 1 {
+            self.redundant = Some((now, addresses));
+        }
+    }
+
+    /// How many addresses were healthy when last there was more than one, within a day before `now`.
+    pub fn were_healthy(&self, now: SystemTime) -> Option<u32> {
+        let lately = |at: SystemTime| now.duration_since(at).is_ok_and(|time| time <= REDUNDANT_FOR);
+        self.redundant
+            .filter(|(at, _)| lately(*at))
+            .map(|(_, addresses)| addresses)
+    }
+
+    /// Takes in who listens at the addresses of this host.
+    pub fn listen(&mut self, listening: Vec<(Address, Listening)>) {
+        self.listening = listening;
+    }
+
+    /// Who listened at each address of this host at the end of the last round.
+    pub fn listening(&self) -> &[(Address, Listening)] {
+        &self.listening
     }
 
     /// The latest probe of each address and path, in their order.

@@ -12,6 +12,7 @@ mod gateways;
 mod hop;
 mod labels;
 mod latency;
+mod origins;
 mod process;
 mod shape;
 mod state;
@@ -20,6 +21,7 @@ mod tests;
 mod upstreams;
 mod values;
 mod verdicts;
+mod versions;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -3,6 +3,9 @@
 //! `End` is exactly one place: a probe that stopped in the TLS handshake cannot carry a status code.
 //! Errors of libraries and of the system are translated into these words where the call is made, in [`crate::probe`].
 
+pub mod listening;
+pub mod version;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -12,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
+use self::listening::Listening;
 use crate::upstream::Scheme;
 
 /// One place to connect to.
@@ -191,6 +195,8 @@ pub struct Observation {
     pub tls: Option<Arc<TlsFacts>>,
     /// URLs followed to get here, without query; empty without redirects.
     pub redirected: Vec<String>,
+    /// Where an address of this host refused or did not answer: what its kernel says of that, if it explains anything.
+    pub listening: Option<Box<Listening>>,
     /// Where and how it ended.
     pub end: End,
 }

@@ -6,6 +6,7 @@
 pub mod connect;
 pub mod dns;
 pub mod http;
+mod listeners;
 pub mod meter;
 pub mod tls;
 mod watch;
@@ -22,15 +23,17 @@ use url::Url;
 
 pub use watch::Watch;
 
+use crate::observation::listening::Listening;
 use crate::observation::{
-    Address, AnswerSource, DnsFault, End, HttpFailure, HttpFault, Observation, RedirectFault, Resolution, Timings,
-    TlsFacts, TlsFault, TraceId,
+    Address, AnswerSource, ConnectFault, DnsFault, End, HttpFailure, HttpFault, Observation, RedirectFault, Resolution,
+    Timings, TlsFacts, TlsFault, TraceId,
 };
 use crate::probe::connect::ConnectEnd;
 use crate::probe::dns::Resolver;
 use crate::probe::dns::answer::Service;
 use crate::probe::dns::authority::Zone;
 use crate::probe::http::{Ask, ExchangeEnd, KeptHeaders, ReadLimits, http1, http2};
+use crate::probe::listeners::Listeners;
 use crate::probe::meter::Meter;
 use crate::probe::tls::{Client, PolicyError};
 use crate::probe::watch::Unwatched;
@@ -43,6 +46,7 @@ const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 #[derive(Debug)]
 pub struct Prober {
     resolver: Resolver,
+    listeners: Listeners,
     /// Share of probes whose `traceparent` says sampled, 0 to 1.
     trace_sampled: f64,
 }
@@ -105,6 +109,7 @@ impl Prober {
     pub fn new(trace_sampled: f64) -> Self {
         Prober {
             resolver: Resolver::new(),
+            listeners: Listeners::default(),
             trace_sampled,
         }
     }
@@ -180,11 +185,17 @@ impl Prober {
             let end = trail.step(prepared).await;
             watch.exchanged(&trail.place.address, &trail.timings, &end);
             match self.next_place(target, &mut trail, &end, watch).await {
-                Next::Done => return trail.finish(end),
-                Next::Instead(end) => return trail.finish(end),
+                Next::Done => return trail.finish(end, &self.listeners),
+                Next::Instead(end) => return trail.finish(end, &self.listeners),
                 Next::Follow(place) => trail.place = place,
             }
         }
+    }
+
+    /// Who listens at an address of this host; `None` where that cannot be known, as of addresses of other hosts.
+    /// `refused` says that it just refused a connection: only then it is believed that nobody does.
+    pub fn listening(&self, address: &Address, refused: bool) -> Option<Listening> {
+        self.listeners.at(address, refused)
     }
 
     fn sampled(&self) -> bool {
@@ -327,6 +338,21 @@ fn without_query(url: &Url) -> String {
     url.into()
 }
 
+/// What the kernel says where an address of this host refused, or took a connection and no more: that nobody listens, or
+/// that connections wait to be accepted.
+fn explained(end: &End, address: &Address, listeners: &Listeners) -> Option<Box<Listening>> {
+    let refused = match end {
+        End::Connect(fault) => *fault == ConnectFault::Refused,
+        End::Http(failure) if failure.fault == HttpFault::HeadTimeout => false,
+        _ => return None,
+    };
+    let says = |seen: &Listening| match seen {
+        Listening::Yes(queue) => !refused && queue.is_near(),
+        Listening::No { .. } => true,
+    };
+    listeners.at(address, refused).filter(says).map(Box::new)
+}
+
 /// What follows one exchange.
 enum Next {
     Done,
@@ -403,9 +429,10 @@ impl<'a> Trail<'a> {
         }
     }
 
-    fn finish(mut self, end: End) -> Observation {
+    fn finish(mut self, end: End, listeners: &Listeners) -> Observation {
         self.timings.total = self.started.elapsed();
         Observation {
+            listening: explained(&end, &self.place.address, listeners),
             trace: self.trace,
             at: self.at,
             address: self.place.address,

@@ -4,6 +4,7 @@
 
 mod again;
 mod lines;
+mod listening;
 mod report;
 mod state;
 mod versions;
@@ -436,7 +437,8 @@ impl HopRun {
                 .filter_map(|kind| used(&self.hop.limits, kind, seen, finding.outcome.cause()));
             state.trail.used(uses);
         }
-        self.note_versions(&mut state, &findings);
+        self.note_versions(&mut state, &chosen.present, &findings);
+        self.note_listening(shared, &mut state, &chosen.present, &findings);
         state.skipped = skipped(&findings);
         state.unprobed = chosen.unprobed;
         let changed = state
@@ -455,6 +457,8 @@ impl HopRun {
         state.recognise(&findings, now);
         let began = self.apply(&mut state, &plan.changes, &findings, now);
         let stale = state.stale_addresses(&self.targets, resolutions, now);
+        let healthy = state.count_addresses().healthy;
+        state.trail.healthy(healthy, clock::now());
         let summary = self.summarise(&state, resolutions, &attempts, changed && self.hop.resolves());
         // Nothing can be said of what was known: there is no way out of this host any more.
         let cut_off = !summary.judged && !state.skipped.is_empty() && state.status.believed().next().is_some();

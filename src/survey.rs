@@ -17,6 +17,7 @@ use crate::clock;
 use crate::diagnosis::{FailingAddress, HopFacts, UpstreamFacts, diagnose};
 use crate::finding::{Outcome, Recognised};
 use crate::fingerprint::recognise;
+use crate::observation::listening::Queue;
 use crate::observation::{Address, Observation, Resolution};
 use crate::pace::Pace;
 use crate::probe::tls::PolicyError;
@@ -88,6 +89,8 @@ impl HopReport {
         }
         facts.ever_succeeded = facts.healthy > 0;
         let failed = self.probes().filter(|probe| probe.outcome.cause().is_some());
+        let mut queues = self.probes().filter_map(|probe| probe.seen.listening.as_ref()?.queue());
+        facts.queue_is_full = queues.any(Queue::is_full);
         facts.state(failed.filter_map(|probe| probe.recognised.stated));
         facts
     }

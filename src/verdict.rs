@@ -290,6 +290,8 @@ pub struct Diagnosis {
     pub scope: Scope,
     /// How often, where the verdict rests on that.
     pub share: Option<Share>,
+    /// The accept queue of an address of the hop is full.
+    pub queue_is_full: bool,
     /// What was seen when the hop began to fail, for people.
     pub evidence: Option<Arc<str>>,
 }
@@ -307,13 +309,15 @@ impl Diagnosis {
             cause: None,
             scope: Scope::default(),
             share: None,
+            queue_is_full: false,
             evidence: None,
         }
     }
 
     /// The whole in one plain sentence.
     pub fn sentence(&self) -> String {
-        let proven = matches!(self.cause, Some(Cause::ServiceUnavailable | Cause::UpstreamOverloaded));
+        let states_it = matches!(self.cause, Some(Cause::ServiceUnavailable | Cause::UpstreamOverloaded));
+        let proven = states_it || self.queue_is_full;
         let template = match (self.verdict, self.basis) {
             (Verdict::Unknown, Basis::SelfCheck) => OWN_NETWORK,
             (Verdict::OriginOverloaded, _) if proven => OVERLOAD_PROVEN,

@@ -31,7 +31,7 @@ const server = createServer(async (request, response) => {
 await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
 const root = `http://127.0.0.1:${server.address().port}/`;
 
-for (const [name, query] of [['overview', {}], ['upstream', { upstream }], ['gateway', {}], ['exporter', {}]]) {
+for (const [name, query] of [['overview', {}], ['upstream', { upstream }], ['gateway', {}], ['exporter', {}], ['prevention', {}], ['resources', {}]]) {
   const dashboard = JSON.parse(await readFile(join(here, '..', `${name}.json`)));
   const bottom = Math.max(...dashboard.panels.map(({ gridPos }) => gridPos.y + gridPos.h));
   const address = `${root}?${new URLSearchParams({ dashboard: name, ...query })}`;

@@ -46,6 +46,8 @@ pub struct HopFacts {
     pub evidence: Option<Arc<str>>,
     /// What error pages say of the failed requests: of several causes the one most places state.
     pub stated: Option<Cause>,
+    /// The accept queue of one of its addresses is full, as the kernel of this host says.
+    pub queue_is_full: bool,
     /// Real requests of the upstream in this gateway's log, those of the last moments.
     pub log: Option<Box<LogEvidence>>,
 }

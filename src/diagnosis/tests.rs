@@ -97,6 +97,19 @@ fn every_cause_has_its_group() {
 }
 
 #[test]
+fn a_timeout_at_a_full_queue_is_overload() {
+    let mut hop = origin(0, &[Cause::ConnectTimeout]);
+    assert_eq!(diagnosed(&upstream(vec![hop.clone()])).verdict, Verdict::OriginDown);
+    hop.queue_is_full = true;
+    let said = diagnosed(&upstream(vec![hop]));
+    assert_eq!(
+        (said.verdict, said.cause),
+        (Verdict::OriginOverloaded, Some(Cause::ConnectTimeout))
+    );
+    assert!(said.sentence().starts_with("The origin is overloaded"));
+}
+
+#[test]
 fn a_verdict_that_stays_keeps_its_beginning() {
     let later = UNIX_EPOCH + std::time::Duration::from_secs(60);
     let down = upstream(vec![origin(0, &[Cause::ConnectRefused])]);

@@ -374,6 +374,7 @@ mod tests {
             },
             tls: None,
             redirected: Vec::new(),
+            listening: None,
             end: End::Response(Box::new(Response {
                 head,
                 body_bytes: ECHO.len() as u64,

@@ -34,6 +34,7 @@ fn seen(answer: &[u8]) -> Observation {
         },
         tls: None,
         redirected: Vec::new(),
+        listening: None,
         end: End::Response(Box::new(Response {
             head,
             body_bytes: body.len() as u64,

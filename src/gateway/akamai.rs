@@ -19,6 +19,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "akamai",
     aliases: &[],
+    products: &["akamaighost"],
     limits: Limits {
         first_byte: secs(120),
         idle: secs(300),

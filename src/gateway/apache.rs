@@ -25,6 +25,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "apache",
     aliases: &["httpd", "apache2"],
+    products: &["apache"],
     limits: Limits {
         connect: secs(60),
         first_byte: secs(60),

@@ -22,6 +22,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "aws_alb",
     aliases: &["alb"],
+    products: &["awselb"],
     limits: Limits {
         connect: secs(10),
         tls: secs(10),

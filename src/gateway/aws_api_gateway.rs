@@ -19,6 +19,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "aws_api_gateway",
     aliases: &["api_gateway"],
+    products: &[],
     limits: Limits {
         total: secs(29),
         response_body: kib(10 * 1024),

@@ -20,6 +20,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "aws_cloudfront",
     aliases: &["cloudfront"],
+    products: &["cloudfront"],
     limits: Limits {
         connect: secs(10),
         first_byte: secs(30),

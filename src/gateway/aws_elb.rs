@@ -20,6 +20,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "aws_elb",
     aliases: &["elb"],
+    products: &["awselb"],
     limits: Limits {
         first_byte: secs(60),
         between_reads: secs(60),

@@ -18,6 +18,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "azure_application_gateway",
     aliases: &["application_gateway"],
+    products: &["microsoft-azure-application-gateway"],
     limits: Limits {
         first_byte: secs(20),
         ..NONE

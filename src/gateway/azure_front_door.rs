@@ -18,6 +18,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "azure_front_door",
     aliases: &["front_door"],
+    products: &[],
     limits: Limits {
         first_byte: secs(30),
         ..NONE

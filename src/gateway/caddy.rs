@@ -20,6 +20,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "caddy",
     aliases: &[],
+    products: &["caddy"],
     limits: Limits {
         connect: secs(3),
         idle: secs(120),

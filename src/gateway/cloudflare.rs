@@ -20,6 +20,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "cloudflare",
     aliases: &[],
+    products: &["cloudflare"],
     limits: Limits {
         connect: secs(19),
         send: secs(30),

@@ -24,6 +24,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "envoy",
     aliases: &[],
+    products: &["envoy"],
     limits: Limits {
         connect: secs(5),
         between_reads: secs(300),

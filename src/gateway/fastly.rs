@@ -18,6 +18,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "fastly",
     aliases: &[],
+    products: &[],
     limits: Limits {
         connect: secs(1),
         first_byte: secs(15),

@@ -20,6 +20,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "gcp",
     aliases: &["gcp_lb", "google"],
+    products: &[],
     limits: Limits {
         total: secs(30),
         idle: secs(600),

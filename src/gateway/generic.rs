@@ -10,6 +10,7 @@ use super::{Kind, NONE};
 pub const KIND: Kind = Kind {
     name: "generic",
     aliases: &["other", "unknown"],
+    products: &[],
     limits: NONE,
     verifies_origin_certificate: true,
     logs: None,

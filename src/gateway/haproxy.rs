@@ -24,6 +24,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "haproxy",
     aliases: &[],
+    products: &[],
     limits: Limits {
         response_header: kib(15),
         ..NONE

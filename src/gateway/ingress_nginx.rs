@@ -16,6 +16,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "ingress_nginx",
     aliases: &["nginx_ingress"],
+    products: &["nginx"],
     limits: Limits {
         connect: secs(5),
         send: secs(60),

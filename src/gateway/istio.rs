@@ -15,6 +15,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "istio",
     aliases: &[],
+    products: &["istio-envoy"],
     limits: Limits {
         between_reads: secs(300),
         idle: secs(3600),

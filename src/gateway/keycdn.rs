@@ -15,6 +15,7 @@ use crate::exchange::{Exchange, Outcome, Reason};
 pub const KIND: Kind = Kind {
     name: "keycdn",
     aliases: &[],
+    products: &["keycdn-engine"],
     limits: NONE,
     verifies_origin_certificate: true,
     logs: Some(&LOGS),

@@ -21,6 +21,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "lighttpd",
     aliases: &[],
+    products: &["lighttpd"],
     limits: Limits {
         connect: secs(8),
         response_header: Some(65_535),

@@ -25,6 +25,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "nginx",
     aliases: &[],
+    products: &["nginx"],
     limits: Limits {
         connect: secs(60),
         send: secs(60),

@@ -13,6 +13,7 @@ use crate::cause::Cause;
 pub const KIND: Kind = Kind {
     name: "openresty",
     aliases: &[],
+    products: &["openresty", "kong", "apisix"],
     limits: super::nginx::KIND.limits,
     verifies_origin_certificate: false,
     logs: Some(&super::nginx::LOGS),

@@ -22,6 +22,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "squid",
     aliases: &[],
+    products: &["squid"],
     limits: Limits {
         connect: secs(30),
         first_byte: secs(900),

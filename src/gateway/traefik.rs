@@ -23,6 +23,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "traefik",
     aliases: &[],
+    products: &[],
     limits: Limits {
         connect: secs(30),
         tls: secs(10),

@@ -18,6 +18,7 @@ use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp}
 pub const KIND: Kind = Kind {
     name: "trafficserver",
     aliases: &["ats", "traffic_server"],
+    products: &["ats", "apachetrafficserver"],
     limits: NONE,
     verifies_origin_certificate: false,
     logs: Some(&LOGS),

@@ -23,6 +23,7 @@ use crate::upstream::Limits;
 pub const KIND: Kind = Kind {
     name: "varnish",
     aliases: &[],
+    products: &["varnish"],
     limits: Limits {
         connect: Some(Duration::from_millis(3500)),
         first_byte: secs(60),

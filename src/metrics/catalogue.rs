@@ -242,6 +242,16 @@ families! {
         "Earliest end date in the certificate chain, seconds since the epoch.";
     CERTIFICATE_PROBLEM "badgateway_tls_certificate_problem" Gauge None ["upstream" "hop" "address" "problem"]
         "Always 1: why a certificate does not verify where the gateway would not ask.";
+    GATEWAY_VERSION "badgateway_gateway_version_info" Info None ["upstream" "hop" "product" "version"]
+        "What the gateway shows of itself in its answers: its product, and the version where that is shown too.";
+    ORIGIN_VERSION "badgateway_origin_version_info" Info None ["upstream" "address" "version"]
+        "What an address of the origin shows of itself: the header named in the configuration, else product and version.";
+    ORIGIN_LISTENING "badgateway_origin_listening" Gauge None ["upstream" "address"]
+        "1 while anything listens at an origin's address on this host, 0 while it refuses and nothing does; absent where that cannot be known.";
+    ACCEPT_QUEUE_LENGTH "badgateway_accept_queue_length" Gauge None ["upstream" "address"]
+        "Connections that wait to be accepted by an origin on this host.";
+    ACCEPT_QUEUE_LIMIT "badgateway_accept_queue_limit" Gauge None ["upstream" "address"]
+        "Connections that may wait to be accepted by an origin on this host.";
 
     GATEWAY_REQUESTS_FAILED "badgateway_gateway_requests_failed_total" Counter None ["gateway" "upstream" "cause"]
         "Real requests whose final outcome was a failure, by cause.";

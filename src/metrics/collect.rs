@@ -221,6 +221,8 @@ impl Collector for Collected {
             self.encode_family(&mut encoder, family, *copy, &mut copied)?;
         }
         addresses::encode(&self.tables, &mut encoder)?;
+        super::versions::encode(&self.tables, &mut encoder)?;
+        super::origins::encode(&self.tables, &mut encoder)?;
         super::gateways::encode(&self.tables, self.now_seconds, &mut encoder)
     }
 }

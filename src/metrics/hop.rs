@@ -9,6 +9,8 @@ use super::process::Process;
 use super::shape::Shape;
 use super::state::State;
 use crate::finding::{AddressCounts, Confirmed, Finding, RoundSummary};
+use crate::observation::listening::Listening;
+use crate::observation::version::Version;
 use crate::observation::{Address, Resolution};
 
 /// The metrics of one hop of one upstream. Stays valid over a reload as long as upstream and hop of that name exist;
@@ -73,6 +75,18 @@ impl HopMetrics {
     /// address has both labels empty.
     pub fn confirmed(&self, address: Option<&Address>, path: &str, confirmed: Confirmed) {
         let kept = self.state().confirmed(address, path, confirmed);
+        self.dropped(u64::from(!kept));
+    }
+
+    /// Who listens at an address of this host; `None` where that is not known.
+    pub fn listening(&self, address: &Address, listening: Option<Listening>) {
+        let kept = self.state().listening(address, listening);
+        self.dropped(u64::from(!kept));
+    }
+
+    /// Who answered at an address.
+    pub fn version(&self, address: &Address, version: Version) {
+        let kept = self.state().version(address, version);
         self.dropped(u64::from(!kept));
     }
 

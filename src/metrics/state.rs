@@ -9,6 +9,8 @@ use crate::cause::Cause;
 use crate::clock;
 use crate::finding::limits::{PROBED, used};
 use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Purpose, RoundSummary};
+use crate::observation::listening::Listening;
+use crate::observation::version::Version;
 use crate::observation::{Address, AnswerSource, CertificateProblem, End, Observation, OwnLimit, Resolution, TlsFault};
 
 /// The extra purposes with a series, in the order of their table.
@@ -60,6 +62,10 @@ pub(super) struct Place {
     pub(super) paths: Vec<(Arc<str>, Confirmed)>,
     pub(super) certificate: Option<Validity>,
     pub(super) certificate_problem: Option<CertificateProblem>,
+    /// Who listens there, of an address on this host.
+    pub(super) listening: Option<Box<Listening>>,
+    /// Who answers there, where it shows itself.
+    pub(super) version: Option<Version>,
 }
 
 /// How long the certificate is valid that ends first in a chain.
@@ -257,6 +263,29 @@ impl State {
         true
     }
 
+    /// Keeps who listens at an address; false where there was no place for another address.
+    pub(super) fn listening(&mut self, address: &Address, listening: Option<Listening>) -> bool {
+        if let (None, Err(_)) = (&listening, self.find(Some(address))) {
+            return true;
+        }
+        let Some(place) = self.place(Some(address)) else {
+            return false;
+        };
+        place.listening = listening.map(Box::new);
+        true
+    }
+
+    /// Keeps who answered at an address; false where there was no place for another address.
+    pub(super) fn version(&mut self, address: &Address, version: Version) -> bool {
+        match self.place(Some(address)) {
+            Some(place) => {
+                place.version = Some(version);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Forgets one path of an address, and with its last path the address.
     pub(super) fn forget(&mut self, address: Option<&Address>, path: &str) {
         for place in self.places.iter_mut().filter(|place| place.address.as_ref() == address) {
@@ -266,11 +295,13 @@ impl State {
             .retain(|place| place.address.as_ref() != address || !place.paths.is_empty());
     }
 
-    fn place(&mut self, address: Option<&Address>) -> Option<&mut Place> {
-        let at = match self
-            .places
+    fn find(&self, address: Option<&Address>) -> Result<usize, usize> {
+        self.places
             .binary_search_by(|place| place.address.as_ref().cmp(&address))
-        {
+    }
+
+    fn place(&mut self, address: Option<&Address>) -> Option<&mut Place> {
+        let at = match self.find(address) {
             Ok(at) => at,
             Err(_) if self.places.len() >= self.shape.max_addresses => return None,
             Err(at) => {
@@ -291,6 +322,8 @@ impl Place {
             paths: Vec::new(),
             certificate: None,
             certificate_problem: None,
+            listening: None,
+            version: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{HopRun, Shared};
 use crate::diagnosis::HopFacts;
+use crate::observation::listening::Queue;
 
 impl HopRun {
     /// Brings what is believed of this hop now; `round_failed` says of a round that ended whether a first attempt failed.
@@ -12,10 +13,16 @@ impl HopRun {
         self.standing.take(self.key, |facts: &mut HopFacts| {
             facts.complete = state.first_round_done;
             (facts.last_failed, facts.well_since) = (state.last_failed, state.well_since);
-            facts.evidence = state.failing.as_ref().map(|(_, evidence)| evidence.clone());
+            let apart = state.told_apart();
+            facts.evidence = state.failing.as_ref().map(|(_, evidence)| match &apart {
+                Some(apart) => format!("{evidence}; {apart}").into(),
+                None => evidence.clone(),
+            });
             facts.believe(&state.status, &state.recognised, |target| {
                 self.targets[target].target.host.to_string().into()
             });
+            let mut queues = state.trail.listening().iter().filter_map(|(_, seen)| seen.queue());
+            facts.queue_is_full = queues.any(Queue::is_full);
             if let Some(failed) = round_failed {
                 facts.rounds.push(failed);
             }

@@ -33,7 +33,7 @@ pub(super) struct State {
     pub(super) round: Vec<Arc<Record>>,
     pub(super) trail: Trail,
     /// Versions that the answers of the last round named.
-    pub(super) versions: BTreeSet<String>,
+    pub(super) versions: BTreeSet<Arc<str>>,
     pub(super) skipped: BTreeSet<Address>,
     pub(super) unprobed: usize,
     pub(super) first_round_done: bool,

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::view::{HopDetail, HopState, HopStatus, TrafficStatus, UpstreamStatus};
-use super::{ServerState, html};
+use super::{ServerState, html, upstream};
 use crate::clock;
 use crate::evidence::{Certificate, Page};
-use crate::history::Record;
+use crate::history::{Record, Trail};
 use crate::verdict::Diagnosis;
 
 pub(super) use events::{MAX_BYTES as MAX_EVENT_BYTES, add as add_event};
@@ -43,6 +43,7 @@ pub(super) fn upstream(state: &ServerState, name: &str) -> Response {
     let mut shown = status(&detail.status);
     shown["interval_seconds"] = json!(detail.config.interval.as_secs_f64());
     shown["hops"] = detail.status.hops.iter().zip(&detail.hops).map(hop_detail).collect();
+    shown["risks"] = json!(upstream::next::risks(&detail, clock::now()));
     shown["traffic"] = detail.traffic.iter().map(traffic).collect();
     shown["failures"] = json!(failures);
     shown["changes"] = json!(state.incidents.changes(name, 20));
@@ -151,8 +152,18 @@ fn hop_detail((shown, detail): (&HopStatus, &HopDetail)) -> Value {
     let gateway = detail.hop.gateway.as_ref();
     value["kind"] = json!(gateway.map(|gateway| gateway.kind));
     value["probes"] = detail.trail.latest().iter().map(|record| probe(record)).collect();
+    value["versions"] = versions(&detail.trail);
     value["rounds_seconds"] = detail.trail.rounds().map(|round| json!(round.seconds)).collect();
     value
+}
+
+/// Who answers at each address, as far as it is shown.
+fn versions(trail: &Trail) -> Value {
+    let shown = trail.versions.iter();
+    shown
+        .map(|(address, version)| (address.to_string(), json!(version.to_string())))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// The latest probe of a place; a failed one with all its evidence.

@@ -4,6 +4,7 @@ mod failures;
 mod hop_map;
 mod incidents;
 mod limits;
+pub(super) mod next;
 mod steps;
 mod summary;
 mod traffic;
@@ -49,6 +50,7 @@ pub(super) fn render(build: &Build, shown: &Shown<'_>) -> String {
         (head(build, shown))
         section #hops { (hop_map::render(shown)) }
         section #steps { (steps::render(shown)) }
+        section #next { (next::render(shown.detail, shown.now)) }
         section #phases { (waterfall::render(shown.detail)) }
         section #traffic { (traffic::render(shown.detail)) }
         section #failures { (failures::render(shown)) }

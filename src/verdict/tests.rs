@@ -62,9 +62,15 @@ fn overload_is_said_only_where_it_is_proven() {
         ..Diagnosis::unknown(UNIX_EPOCH)
     };
     assert!(late.sentence().starts_with("The origin answers too late"));
-    let proven = Diagnosis {
+    let queued = Diagnosis {
+        queue_is_full: true,
+        ..late.clone()
+    };
+    let refused = Diagnosis {
         cause: Some(Cause::ServiceUnavailable),
         ..late
     };
-    assert!(proven.sentence().starts_with("The origin is overloaded"));
+    for proven in [queued, refused] {
+        assert!(proven.sentence().starts_with("The origin is overloaded"));
+    }
 }

@@ -9,7 +9,7 @@ use badgateway::verdict::Verdict;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::{Dashboard, OF_PROMETHEUS, OF_RULES, dashboards, folder, list, promql, targets, text};
+use super::{Dashboard, OF_NODE, OF_PROMETHEUS, OF_RULES, dashboards, folder, list, promql, targets, text};
 
 /// What panels may be: nothing that needs Angular or a plugin.
 const TYPES: &[&str] = &["stat", "timeseries", "table", "bargauge", "state-timeline"];
@@ -220,7 +220,7 @@ fn labels_of(metric: &str) -> Option<Vec<&'static str>> {
     if OF_PROMETHEUS.contains(&metric) {
         return Some(Vec::new());
     }
-    if let Some((_, labels)) = OF_RULES.iter().find(|(name, _)| *name == metric) {
+    if let Some((_, labels)) = OF_RULES.iter().chain(OF_NODE).find(|(name, _)| *name == metric) {
         return Some(labels.to_vec());
     }
     let exported = |family: &&badgateway::metrics::Family| match family.kind {

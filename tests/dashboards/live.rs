@@ -68,6 +68,21 @@ const SHOWS: &[Shows] = &[
     ("upstream", "Verdict", "gone", &[("verdict", "origin_dns")], 1.0),
     ("upstream", "Impact", "half", &[("impact", "redundancy")], 1.0),
     ("exporter", "Self checks", "", &[], 1.0),
+    (
+        "prevention",
+        "Near a size limit",
+        "",
+        &[("upstream", "large"), ("limit", "response_header")],
+        1.0,
+    ),
+    (
+        "prevention",
+        "Versions of gateways",
+        "",
+        &[("hop", "edge"), ("product", "nginx"), ("version", "1.22.1")],
+        1.0,
+    ),
+    ("resources", "Memory where it is probed", "", &[], 0.6),
     ("overview", "Upstreams with a failure", "", &[], 5.0),
     ("overview", "502 share at the users' hop", "", &[], 0.01),
     ("overview", "Upstreams watched", "", &[], 8.0),
@@ -322,6 +337,24 @@ const UPSTREAMS: &[&str] = &[
     "logged",
 ];
 
+/// What node_exporter says of a host, as far as the dashboards ask, in its names and labels.
+const NODE: &str = r#"# TYPE node_uname_info gauge
+node_uname_info{nodename="shop1",release="6.1.0"} 1
+node_cpu_seconds_total{cpu="0",mode="idle"} 362812.37
+node_cpu_seconds_total{cpu="0",mode="user"} 1204.13
+node_memory_MemAvailable_bytes 3.1e+09
+node_memory_MemTotal_bytes 8.3e+09
+node_disk_io_time_seconds_total{device="vda"} 481.2
+node_filesystem_avail_bytes{device="/dev/vda1",fstype="ext4",mountpoint="/"} 4.6e+10
+node_filesystem_size_bytes{device="/dev/vda1",fstype="ext4",mountpoint="/"} 2.7e+11
+node_network_receive_bytes_total{device="eth0"} 9.1e+08
+node_network_transmit_bytes_total{device="eth0"} 8.2e+07
+node_netstat_TcpExt_ListenDrops 55
+node_pressure_cpu_waiting_seconds_total 211.4
+node_pressure_io_stalled_seconds_total 17.9
+node_pressure_memory_stalled_seconds_total 0.2
+"#;
+
 /// Fails every other time.
 fn flaky() -> Behaviour {
     let (good, bad, count) = (
@@ -346,7 +379,8 @@ fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
     });
     let resolver = json!([resolver.to_string()]);
     let url = |address: SocketAddr| format!("http://{address}/");
-    let (good, bad) = (serve(answers(OK)), serve(http1::status("502 Bad Gateway")));
+    let shown = http1::answer("200 OK", "Server: nginx/1.22.1", "ok");
+    let (good, bad) = (serve(answers(shown)), serve(http1::status("502 Bad Gateway")));
     let (refusing, socket) = tcp::refusing();
     let verified = Tls::new(pki.server(Flaw::None)).serve(answers(OK)).port();
     let selfsigned = Tls::new(pki.server(Flaw::SelfSigned)).serve(answers(OK));
@@ -408,6 +442,8 @@ fn fill(expression: &str, upstream: &str) -> String {
     expression
         .replace("$__rate_interval", "15s")
         .replace("$__range", "1m")
+        .replace("$node_job", "node")
+        .replace("$node", ".+")
         .replace("$job", "badgateway")
         .replace("$instance", ".+")
         .replace("$hop", ".+")
@@ -514,11 +550,21 @@ fn every_query_gives_data_while_faults_run() {
     let (config, _alive) = faults(&folder);
     // A pair: whatever holds for one instance alone does not survive it.
     let daemons = [(); 2].map(|()| Daemon::start(&scratch(), &config));
-    let more = match rules().exists() {
-        true => json!({ "rule_files": [rules()] }),
-        false => json!({}),
+    let node = serve(http1::answers(http1::answer(
+        "200 OK",
+        "Content-Type: text/plain; version=0.0.4",
+        NODE,
+    )));
+    let addresses = daemons.each_ref().map(Daemon::address);
+    let job = |name: &str, targets: &[SocketAddr]| {
+        let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
+        json!({ "job_name": name, "static_configs": [{ "targets": targets }] })
     };
-    let (prometheus, _process) = prometheus_with(&folder, &daemons.each_ref().map(Daemon::address), more);
+    let mut more = json!({ "scrape_configs": [job("badgateway", &addresses), job("node", &[node])] });
+    if rules().exists() {
+        more["rule_files"] = json!([rules()]);
+    }
+    let (prometheus, _process) = prometheus_with(&folder, &addresses, more);
     let deadline = Instant::now() + Duration::from_secs(90);
     for moment in 0.. {
         log(&folder, moment);

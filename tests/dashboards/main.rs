@@ -28,6 +28,23 @@ fn rules() -> PathBuf {
 /// Series that Prometheus itself makes of each scrape.
 const OF_PROMETHEUS: &[&str] = &["up", "scrape_samples_scraped", "scrape_duration_seconds"];
 
+/// Series of node_exporter, with their labels.
+const OF_NODE: &[(&str, &[&str])] = &[
+    ("node_uname_info", &["nodename", "release"]),
+    ("node_cpu_seconds_total", &["cpu", "mode"]),
+    ("node_memory_MemAvailable_bytes", &[]),
+    ("node_memory_MemTotal_bytes", &[]),
+    ("node_disk_io_time_seconds_total", &["device"]),
+    ("node_filesystem_avail_bytes", &["device", "fstype", "mountpoint"]),
+    ("node_filesystem_size_bytes", &["device", "fstype", "mountpoint"]),
+    ("node_network_receive_bytes_total", &["device"]),
+    ("node_network_transmit_bytes_total", &["device"]),
+    ("node_netstat_TcpExt_ListenDrops", &[]),
+    ("node_pressure_cpu_waiting_seconds_total", &[]),
+    ("node_pressure_io_stalled_seconds_total", &[]),
+    ("node_pressure_memory_stalled_seconds_total", &[]),
+];
+
 /// One file.
 struct Dashboard {
     name: String,

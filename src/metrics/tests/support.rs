@@ -140,6 +140,7 @@ pub(super) fn observation(status: u16) -> Observation {
         },
         tls: None,
         redirected: Vec::new(),
+        listening: None,
         end: End::Response(Box::new(Response {
             head,
             body_bytes: 11,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use maud::{Markup, html};
 
 use super::Shown;
-use crate::history::Record;
+use crate::history::{Record, Trail};
 use crate::moment;
 use crate::server::html::{seconds, since};
 use crate::server::view::{HopDetail, HopState, HopStatus};
@@ -108,7 +108,7 @@ fn place(status: &HopStatus, detail: &HopDetail, faulty: Option<&str>, now: Syst
             @if faulty == Some(&*status.hop) { p { span.fix { "fix this" } } }
             p { (look.sign()) " " (said_of_hop(status, look)) }
             ul {
-                @for record in records.iter().take(MOST) { (address(record)) }
+                @for record in records.iter().take(MOST) { (address(record, &detail.trail)) }
                 @if records.len() > MOST { li.dim { "and " (records.len() - MOST) " more" } }
             }
             @if let Some(asked) = asked { p.dim { "asked " (since(asked, now)) " ago" } }
@@ -153,8 +153,9 @@ fn look_of(record: &Record) -> Look {
 }
 
 /// The latest probe of one address and path.
-fn address(record: &Record) -> Markup {
+fn address(record: &Record, trail: &Trail) -> Markup {
     let total = record.timings.map(|times| times.total.as_secs_f64());
+    let version = record.address.as_ref().and_then(|address| trail.versions.get(address));
     html! {
         li {
             (look_of(record).sign()) " "
@@ -168,6 +169,7 @@ fn address(record: &Record) -> Markup {
                 None => { @match record.status { Some(status) => (status), None => (record.outcome) } },
             }
             @if let Some(total) = total { ", " (seconds(total)) }
+            @if let Some(version) = version { br; span.dim { (version) } }
         }
     }
 }
