@@ -122,15 +122,7 @@ fn our_own_network_is_gone_and_nobody_is_accused() {
         let daemon = Daemon::start(&scratch, &config);
         settled(&daemon, "shop");
         let loss = "nft 'add table ip f; add chain ip f in { type filter hook input priority 0; policy drop; }'";
-        let ways: [(&str, &dyn Fn(), &dyn Fn()); 2] = [
-            ("no link", &|| netns::here("ip link set cable down"), &|| {
-                netns::here("ip link set cable up")
-            }),
-            ("every packet is lost", &|| netns::there(loss), &|| {
-                netns::there("nft delete table ip f")
-            }),
-        ];
-        for (way, breaks, mends) in ways {
+        let lose = |way: &str, breaks: &dyn Fn(), mends: &dyn Fn()| {
             breaks();
             let lost = until(&daemon, "shop", |state| match state["verdict"] == "unknown" {
                 true => Ok(()),
@@ -148,6 +140,7 @@ fn our_own_network_is_gone_and_nobody_is_accused() {
             let before = failed();
             until(&daemon, "shop", |state| {
                 let mut hops = state["hops"].as_array().expect("hops").iter();
+                stay_in(&daemon, "shop", &[service]);
                 let no_way = |hop: &Value| hop["probes"][0]["outcome"].to_string().contains("no route");
                 match hops.all(no_way) || failed() >= before + 6.0 {
                     true => Ok(()),
@@ -157,7 +150,12 @@ fn our_own_network_is_gone_and_nobody_is_accused() {
             mends();
             let back = settled(&daemon, "shop");
             assert_eq!(back["incidents"], json!([]), "{way}");
-        }
+        };
+        let set_link = |state: &str| netns::here(&format!("ip link set cable {state}"));
+        lose("no link", &|| set_link("down"), &|| set_link("up"));
+        lose("every packet is lost", &|| netns::there(loss), &|| {
+            netns::there("nft delete table ip f")
+        });
         let metrics = daemon.scrape_upstream("shop");
         for verdict in metrics.all("verdict", &[]) {
             assert!(
