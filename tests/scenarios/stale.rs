@@ -87,8 +87,8 @@ fn the_name_of_the_service_moves_and_gateways_keep_the_old_address() {
             found => Err(found.to_string()),
         }
     });
-    nginx.start_again();
-    haproxy.start_again();
+    nginx.reload();
+    haproxy.reload();
     for name in ["nginx", "haproxy"] {
         mended(&daemon, name, "gateway_fault", || ());
     }

@@ -65,24 +65,32 @@ pub struct Gateway {
     pub error: PathBuf,
     /// What it is configured by.
     file: PathBuf,
-    start: Box<dyn Fn() -> Process + Send + Sync>,
+    /// The command line, and the signal it is ended by.
+    words: Vec<String>,
+    signal: &'static str,
     process: Option<Process>,
 }
 
 impl Gateway {
     /// Starts the program with its configuration in that file and waits until it accepts connections.
-    fn start(listen: SocketAddr, file: PathBuf, start: impl Fn() -> Process + Send + Sync + 'static) -> Gateway {
+    fn start(listen: SocketAddr, file: PathBuf, words: Vec<String>, signal: &'static str) -> Gateway {
         let folder = file.parent().expect("a directory");
         let mut gateway = Gateway {
             listen,
             access: folder.join("access.log"),
             error: folder.join("error.log"),
             file,
-            start: Box::new(start),
+            words,
+            signal,
             process: None,
         };
         gateway.start_again();
         gateway
+    }
+
+    fn run(&self, more: &[String]) -> Process {
+        let arguments = [&self.words[1..], more].concat();
+        Process::start_with(Path::new(&self.words[0]), &arguments, self.signal, None)
     }
 
     /// Ends it at once, as a crash does.
@@ -93,7 +101,7 @@ impl Gateway {
     /// Starts it at the same address, and waits until it accepts connections.
     pub fn start_again(&mut self) {
         self.kill();
-        let process = (self.start)();
+        let process = self.run(&[]);
         wait_until("the gateway accepts", || {
             assert!(!process.ended(), "it ended: {}", process.output("", 20));
             std::net::TcpStream::connect(self.listen).ok()
@@ -101,12 +109,28 @@ impl Gateway {
         self.process = Some(process);
     }
 
-    /// Starts it again with `from` replaced by `to` in its configuration, where it must stand.
+    /// Has nginx or HAProxy take over its configuration as operators do, with no moment in which nobody accepts.
+    pub fn reload(&mut self) {
+        let old = self.process.take().expect("it runs");
+        if self.file.ends_with("nginx.conf") {
+            old.signal("HUP");
+            self.process = Some(old);
+            return;
+        }
+        let next = self.run(&["-sf".to_owned(), old.pid().to_string()]);
+        wait_until("the next one has taken over", || {
+            assert!(!next.ended(), "it ended: {}", next.output("", 20));
+            old.ended().then_some(())
+        });
+        self.process = Some(next);
+    }
+
+    /// Reloads it with `from` replaced by `to` in its configuration, where it must stand.
     pub fn reconfigure(&mut self, from: &str, to: &str) {
         let config = std::fs::read_to_string(&self.file).expect("readable");
         assert!(config.contains(from), "{from} is not in {config}");
         std::fs::write(&self.file, config.replace(from, to)).expect("written");
-        self.start_again();
+        self.reload();
     }
 
     /// One request of a user. `None` where no answer came; a body may be cut.
@@ -145,7 +169,7 @@ pub fn nginx_at(folder: &Path, listen: SocketAddr, before: &[&str], http: &str) 
         .replace("$ACCESS", &format!("{name}/access.log"))
         .replace("$LISTEN", &listen.to_string());
     let config = format!(
-        "daemon off; master_process off; pid {name}/nginx.pid; error_log {name}/error.log error; events {{}}
+        "daemon off; user root root; pid {name}/nginx.pid; error_log {name}/error.log error; events {{}}
          http {{
              client_body_temp_path {name}/body; proxy_temp_path {name}/proxy; fastcgi_temp_path {name}/fastcgi;
              uwsgi_temp_path {name}/uwsgi; scgi_temp_path {name}/scgi;
@@ -156,7 +180,8 @@ pub fn nginx_at(folder: &Path, listen: SocketAddr, before: &[&str], http: &str) 
     let file = folder.join("nginx.conf");
     std::fs::write(&file, config).expect("written");
     let words = command(before, "nginx", &["-c", text(&file), "-e", "stderr"]);
-    Gateway::start(listen, file, move || Process::start(Path::new(&words[0]), &words[1..]))
+    // Its workers would outlive a master that is killed.
+    Gateway::start(listen, file, words, "TERM")
 }
 
 /// The words of a command line: the program and its arguments, behind those of another command that starts it.
@@ -236,7 +261,7 @@ pub fn haproxy_at(
     let file = folder.join("haproxy.cfg");
     std::fs::write(&file, config + "\n").expect("written");
     let words = command(before, "haproxy", &["-db", "-f", text(&file)]);
-    Gateway::start(listen, file, move || Process::start(Path::new(&words[0]), &words[1..]))
+    Gateway::start(listen, file, words, "KILL")
 }
 
 /// Debian's httpd with the site, its access log in this format, its error log in the default one.
@@ -279,9 +304,7 @@ pub fn apache(folder: &Path, backends: &Backends, format: &str) -> Gateway {
     let file = folder.join("httpd.conf");
     std::fs::write(&file, config).expect("written");
     let words = command(&[], "apache2", &["-DFOREGROUND", "-f", text(&file)]);
-    Gateway::start(listen, file, move || {
-        Process::start_with(Path::new(&words[0]), &words[1..], "TERM", None)
-    })
+    Gateway::start(listen, file, words, "TERM")
 }
 
 /// Debian's Caddy with the site; its access log is its own, what else it says is the error log.
@@ -326,7 +349,7 @@ pub fn caddy(folder: &Path, backends: &Backends) -> Gateway {
     let file = folder.join("caddy.json");
     std::fs::write(&file, config.to_string()).expect("written");
     let words = command(&[], "caddy", &["run", "--config", text(&file)]);
-    Gateway::start(listen, file, move || Process::start(Path::new(&words[0]), &words[1..]))
+    Gateway::start(listen, file, words, "KILL")
 }
 
 /// Traefik with the site, its access log as JSON with the user agent, its log at DEBUG.
@@ -354,7 +377,7 @@ pub fn traefik(folder: &Path, backends: &Backends) -> Gateway {
     std::fs::write(&moving, dynamic.to_string()).expect("written");
     std::fs::write(&fixed, config.to_string()).expect("written");
     let words = command(&[], "traefik", &[&format!("--configFile={}", fixed.display())]);
-    let gateway = Gateway::start(listen, fixed, move || Process::start(Path::new(&words[0]), &words[1..]));
+    let gateway = Gateway::start(listen, fixed, words, "KILL");
     wait_until("the routes are loaded", || {
         (gateway.ask("/good") == Some(200)).then_some(())
     });
@@ -409,5 +432,5 @@ pub fn envoy(folder: &Path, backends: &Backends, format: &str) -> Gateway {
         text(&errors),
     ];
     let words = command(&[], "envoy", &arguments);
-    Gateway::start(listen, file, move || Process::start(Path::new(&words[0]), &words[1..]))
+    Gateway::start(listen, file, words, "KILL")
 }
