@@ -159,7 +159,7 @@ function Dashboard({ dashboard, variables, hops }) {
 }
 
 const upstream = asked.get('upstream') ?? '.+';
-const variables = { job: '.+', instance: '.+', upstream, hop: '.+', gateway: '.+', __rate_interval: asked.get('rate') ?? '20s', __range: `${range.to - range.from}s` };
+const variables = { job: '.+', instance: '.+', node_job: '.+', node: '.+', upstream, hop: '.+', gateway: '.+', __rate_interval: asked.get('rate') ?? '20s', __range: `${range.to - range.from}s` };
 const dashboard = await (await fetch(`/dashboards/${asked.get('dashboard') ?? 'overview'}.json`)).json();
 const found = await (await fetch(`/prometheus/api/v1/query?${new URLSearchParams({ query: `count by (hop) (badgateway_rounds_total{upstream=~"${upstream}"})` })}`)).json();
 const hops = found.data.result.map((series) => series.metric.hop).sort();

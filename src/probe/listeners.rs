@@ -157,7 +157,7 @@ fn tcp(family: u8) -> Option<Vec<Tcp>> {
             let header = &socket.header;
             listeners.push(Tcp {
                 at: SocketAddr::new(header.socket_id.source_address, header.socket_id.source_port),
-                only_v6: socket.nlas.iter().any(|nla| *nla == inet::nlas::Nla::SkV6Only(true)),
+                only_v6: socket.nlas.contains(&inet::nlas::Nla::SkV6Only(true)),
                 queue: Queue {
                     length: header.recv_queue,
                     limit: header.send_queue,

@@ -70,7 +70,7 @@ const SHOWS: &[Shows] = &[
     ("exporter", "Self checks", "", &[], 1.0),
     (
         "prevention",
-        "Near a size limit",
+        "Near a limit",
         "",
         &[("upstream", "large"), ("limit", "response_header")],
         1.0,

@@ -229,14 +229,13 @@ fn unlike_certificates(detail: &UpstreamDetail, _: SystemTime) -> Vec<Risk> {
 fn served(detail: &UpstreamDetail) -> impl Iterator<Item = (&HopDetail, &Address, &CertificateFacts)> {
     detail.hops.iter().flat_map(|hop| {
         let mut known: Vec<&Address> = Vec::new();
-        let records = hop.trail.latest().iter().filter_map(move |record| {
+        hop.trail.latest().iter().filter_map(move |record| {
             let address = record.address.as_ref()?;
             let ends = record.tls.as_ref()?.chain.first_to_end()?;
             let new = !known.contains(&address);
             known.push(address);
             new.then_some((hop, address, ends))
-        });
-        records
+        })
     })
 }
 
