@@ -47,6 +47,8 @@ pub struct Exchange<'l> {
     pub retries: u32,
     /// How long the backend took, all attempts together.
     pub backend_time: Option<Duration>,
+    /// What one attempt took of what gateways bound.
+    pub taken: Taken,
     /// What an error line about the same request has in common with this line.
     pub join: Join<'l>,
 }
@@ -66,6 +68,32 @@ impl<'l> Exchange<'l> {
             reason,
             reused: None,
         });
+    }
+}
+
+/// What one attempt at a backend took of what gateways bound; of several attempts the most. `None` where the line does
+/// not say it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Until the connection stood, TLS included where the gateway counts so.
+    pub connect: Option<Duration>,
+    /// From then to the response head, or for how long it was waited for in vain.
+    pub first_byte: Option<Duration>,
+    /// The whole exchange, or at least this long.
+    pub total: Option<Duration>,
+    /// Bytes of the response head, as far as they were read.
+    pub response_header: Option<u64>,
+}
+
+impl Taken {
+    /// The most of both.
+    pub fn most(self, other: Taken) -> Taken {
+        Taken {
+            connect: self.connect.max(other.connect),
+            first_byte: self.first_byte.max(other.first_byte),
+            total: self.total.max(other.total),
+            response_header: self.response_header.max(other.response_header),
+        }
     }
 }
 
@@ -181,6 +209,7 @@ pub enum Effect {
 
 /// What one line of a log is.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and none is kept")]
 pub enum Line<'l> {
     /// A request.
     Exchange(Exchange<'l>),

@@ -93,6 +93,15 @@ pub struct Recognised {
     pub candidates: &'static [Cause],
     /// The header that shows that the answer came from a cache.
     pub cached_by: Option<&'static str>,
+    /// For how long a shared cache may go on answering with it, as it says itself.
+    pub fresh_for: Option<std::time::Duration>,
+}
+
+impl Recognised {
+    /// It came from a cache, or may stay in one.
+    pub fn is_cached(&self) -> bool {
+        self.cached_by.is_some() || self.fresh_for.is_some()
+    }
 }
 
 /// What a finding was judged from.

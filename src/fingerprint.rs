@@ -7,9 +7,10 @@
 //! 2. Another answer is shown to them only where it could be the small page of a gateway: the whole of it was read, and it
 //!    has one of the numbers or words of such pages.
 //! 3. What a page leaves open `Proxy-Status` may say (RFC 9209).
-//! 4. Caches are read from headers alone.
+//! 4. Caches, and for how long an answer may be kept, are read from headers alone.
 
 mod cache;
+mod freshness;
 mod proxy_status;
 #[cfg(test)]
 mod tests;
@@ -55,9 +56,11 @@ fn answer_of<'a>(response: &'a Response, seen: &Observation, kinds: &'a [&'stati
 
 fn of_answer(answer: &Answer<'_>) -> Recognised {
     let cached_by = cache::cached_by(answer);
+    let fresh_for = freshness::left(answer);
     if answer.status < 400 && !may_be_a_page(answer) {
         return Recognised {
             cached_by,
+            fresh_for,
             ..Recognised::default()
         };
     }
@@ -65,6 +68,7 @@ fn of_answer(answer: &Answer<'_>) -> Recognised {
     let said = proxy_status::complete(said, answer);
     Recognised {
         cached_by,
+        fresh_for,
         ..with_layers(said, answer)
     }
 }
@@ -79,6 +83,7 @@ fn with_layers(said: Said, answer: &Answer<'_>) -> Recognised {
         stated: said.cause,
         candidates: said.candidates,
         cached_by: None,
+        fresh_for: None,
     }
 }
 

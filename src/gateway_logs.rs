@@ -11,7 +11,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info};
 
@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::gateway;
 use crate::history::History;
 use crate::metrics::Metrics;
+use crate::round::HopRun;
 use crate::tail::{self, Store};
 use crate::upstream::Upstream;
 
@@ -28,6 +29,8 @@ use counting::Counting;
 
 /// How often what the logs say is laid before the diagnosis.
 const JUDGED_EVERY: Duration = Duration::from_secs(1);
+/// In one of so many times the backends in use are held against what DNS gives.
+const BACKENDS_HELD_EVERY: u32 = 10;
 
 /// The logs that are read now.
 pub struct GatewayLogs {
@@ -188,10 +191,22 @@ impl GatewayLogs {
         let countings: Vec<Arc<Counting>> = self.read.values().map(|read| Arc::clone(&read.counting)).collect();
         AbortOnDropHandle::new(tokio::spawn(async move {
             let mut tick = interval(JUDGED_EVERY);
+            let mut ticks = 0u32;
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tick.tick().await;
                 let upstreams = engine.upstreams();
+                if ticks.is_multiple_of(BACKENDS_HELD_EVERY) {
+                    let origins: HashMap<&str, &Arc<HopRun>> = upstreams
+                        .iter()
+                        .filter_map(|run| Some((&*run.upstream.name, run.hops.iter().find(|hop| hop.hop.is_origin())?)))
+                        .collect();
+                    let answers = |upstream: &str| origins.get(upstream)?.answers();
+                    countings
+                        .iter()
+                        .for_each(|counting| counting.hold_backends(&answers, Instant::now()));
+                }
+                ticks = ticks.wrapping_add(1);
                 for counting in &countings {
                     for (upstream, evidence) in counting.judge() {
                         if let Some(run) = upstreams.iter().find(|run| run.upstream.name == upstream) {

@@ -36,6 +36,7 @@ pub mod upstream;
 pub mod verdict;
 
 // Judgement.
+pub mod agreement;
 pub mod classify;
 pub mod confirmation;
 pub mod diagnosis;
@@ -48,6 +49,7 @@ pub mod incident;
 pub mod pace;
 pub mod schedule;
 pub mod shard;
+pub mod stale;
 pub mod traffic;
 
 // Edges.

@@ -129,6 +129,11 @@ impl Prober {
         self.resolver.resolve(name, family, resolvers, wait).await
     }
 
+    /// How many resolvers are asked for a name: the named ones, or the system's.
+    pub fn resolvers(&self, resolvers: &[SocketAddr]) -> usize {
+        self.resolver.resolvers(resolvers).len()
+    }
+
     /// What every one of the resolvers asked for a name says of it, side by side: the named ones, or the system's.
     pub async fn ask_each(
         &self,

@@ -6,6 +6,7 @@ mod again;
 mod lines;
 mod listening;
 mod report;
+mod resolvers;
 mod state;
 mod versions;
 
@@ -36,6 +37,7 @@ use crate::observation::{Address, Observation, OwnLimit, Resolution};
 use crate::pace::Pace;
 use crate::probe::{Prepared, Prober};
 use crate::schedule::Key;
+use crate::stale::Answers;
 use crate::standing::Standing;
 use crate::upstream::{AddressChoice, Hop, Host, Request, Target, Upstream};
 
@@ -95,6 +97,7 @@ pub struct HopRun {
     state: Mutex<State>,
     running: AtomicBool,
     rechecking: AtomicBool,
+    comparing: AtomicBool,
     retired: AtomicBool,
     next_address: AtomicUsize,
 }
@@ -130,6 +133,7 @@ impl HopRun {
             state: Mutex::default(),
             running: AtomicBool::new(false),
             rechecking: AtomicBool::new(false),
+            comparing: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             next_address: AtomicUsize::new(0),
         }
@@ -173,6 +177,11 @@ impl HopRun {
     /// What is believed of every address, for gateways that ask.
     pub fn health(&self) -> Vec<health::Place> {
         self.state().health(Instant::now())
+    }
+
+    /// What its names gave of late; `None` where its URLs hold addresses alone.
+    pub fn answers(&self) -> Option<Answers> {
+        self.hop.resolves().then(|| self.state().answers.clone())
     }
 
     /// True while a round is under way.
@@ -447,6 +456,11 @@ impl HopRun {
             .is_some_and(|known| *known != chosen.present);
         if resolutions.iter().all(|resolution| resolution.result.is_ok()) {
             state.last_addresses = Some(chosen.present.clone());
+            let given = resolutions
+                .iter()
+                .flat_map(|resolution| resolution.result.iter().flatten());
+            let ttl = resolutions.iter().filter_map(|resolution| resolution.ttl).max();
+            state.answers.saw(given.copied(), ttl, now);
         }
         let plan = state
             .status
@@ -479,6 +493,7 @@ impl HopRun {
         } else if began {
             self.begin_rechecks(shared);
         }
+        self.compare_resolvers(shared, resolutions);
         if !stale.is_empty() {
             let (hop, shared, until) = (self.clone(), shared.clone(), now + self.upstream.interval);
             tokio::spawn(async move { hop.probe_all(&shared, &stale, Purpose::StaleAddress, until).await });

@@ -25,7 +25,7 @@ pub use reason::Told;
 pub use routes::{OTHER, Route, Routes, Served};
 pub use window::{Recent, Window, shape_of};
 
-use crate::exchange::{Complaint, Effect, Exchange, Outcome, Stamp};
+use crate::exchange::{Complaint, Effect, Exchange, Outcome, Stamp, Taken};
 use join::{Kept, KeptComplaint};
 use outages::Outages;
 use waiting::Waiting;
@@ -102,6 +102,8 @@ pub struct Request<'r> {
     pub retries: u32,
     /// How long the backends took.
     pub backend_time: Option<Duration>,
+    /// What one attempt took of what the gateway bounds.
+    pub taken: Taken,
 }
 
 /// How a request ended.
@@ -329,6 +331,7 @@ impl Traffic {
             backend: exchange.attempts.last().map_or(b"", |attempt| attempt.backend),
             retries: exchange.retries,
             backend_time: exchange.backend_time,
+            taken: exchange.taken,
         }
     }
 

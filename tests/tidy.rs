@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     (
         "judgement",
         &[
+            "agreement",
             "classify",
             "confirmation",
             "diagnosis",
@@ -41,6 +42,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "incident",
             "pace",
             "schedule",
+            "stale",
             "traffic",
         ],
         &[

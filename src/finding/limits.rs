@@ -1,8 +1,9 @@
-//! What a probe saw against what a gateway tolerates: how near it came to each limit.
+//! What a probe saw, or a gateway logged, against what the gateway tolerates: how near it came to each limit.
 
 use std::time::Duration;
 
 use crate::cause::Cause;
+use crate::exchange::Taken;
 use crate::observation::{End, HttpFault, Observation};
 use crate::upstream::{LimitKind, Limits};
 
@@ -14,6 +15,14 @@ pub const PROBED: [LimitKind; 6] = [
     LimitKind::Total,
     LimitKind::ResponseHeader,
     LimitKind::ResponseBody,
+];
+
+/// The limits that a gateway's log may tell of.
+pub const LOGGED: [LimitKind; 4] = [
+    LimitKind::Connect,
+    LimitKind::FirstByte,
+    LimitKind::Total,
+    LimitKind::ResponseHeader,
 ];
 
 /// A time or a size.
@@ -80,6 +89,30 @@ pub fn used(limits: &Limits, kind: LimitKind, seen: &Observation, cause: Option<
     }
     let limit = limits.time(kind).filter(|limit| !limit.is_zero())?;
     time_of(kind, seen, cause).map(|(time, at_least)| of(Amount::Time(limit), (Amount::Time(time), at_least)))
+}
+
+/// What one logged request took of one limit; `None` where there is no such limit, or its line does not say it.
+pub fn taken(limits: &Limits, kind: LimitKind, taken: &Taken) -> Option<Use> {
+    let time = |took: Option<Duration>| {
+        let limit = limits.time(kind).filter(|limit| !limit.is_zero())?;
+        Some((Amount::Time(limit), Amount::Time(took?)))
+    };
+    let (limit, seen) = match kind {
+        LimitKind::Connect => time(taken.connect)?,
+        LimitKind::FirstByte => time(taken.first_byte)?,
+        LimitKind::Total => time(taken.total)?,
+        LimitKind::ResponseHeader => (
+            Amount::Size(limits.response_header?),
+            Amount::Size(taken.response_header?),
+        ),
+        _ => return None,
+    };
+    Some(Use {
+        kind,
+        limit,
+        seen,
+        at_least: kind == LimitKind::Total,
+    })
 }
 
 /// The size a limit is compared with. A head over our own cap is over every gateway's buffer.

@@ -192,6 +192,7 @@ fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
     let mut exchange = fields.exchange();
     exchange.names[0] = target_group(exchange.names[0]);
     exchange.backend_time = fields.time(Field::BackendTimes);
+    exchange.taken.first_byte = exchange.backend_time;
     exchange.duration = [Field::QueueTime, Field::BackendTimes, Field::HeaderTimes]
         .into_iter()
         .map(|field| fields.time(field))

@@ -215,6 +215,7 @@ fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
     fields.raw(Field::Status)?;
     let mut exchange = fields.exchange();
     exchange.backend_time = fields.time(Field::BackendTimes);
+    exchange.taken.total = exchange.backend_time;
     exchange.outcome = match exchange.status {
         None => Outcome::ClientClosed,
         Some(status) => failure(fields, status).map_or(Outcome::Served, Outcome::Failed),

@@ -141,6 +141,7 @@ fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
     time::parse(time)?;
     let mut exchange = fields.exchange();
     exchange.backend_time = fields.time(Field::BackendTimes);
+    exchange.taken.first_byte = exchange.backend_time;
     exchange.duration = [Field::QueueTime, Field::BackendTimes, Field::HeaderTimes]
         .into_iter()
         .map(|field| fields.time(field))

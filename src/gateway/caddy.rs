@@ -13,7 +13,7 @@ use super::log::{ErrorKeys, ErrorLine, Field, Fields, Format, Key, Layout, Logs,
 use super::page::{Page, Said};
 use super::{Kind, NONE, kib, secs};
 use crate::cause::Cause;
-use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Reason};
+use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Reason, Taken};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -195,6 +195,10 @@ fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
         backend_time: fields
             .time(Field::BackendTimes)
             .or_else(|| fields.time(Field::HeaderTimes)),
+        taken: Taken {
+            first_byte: fields.time(Field::HeaderTimes),
+            ..Taken::default()
+        },
         join: join(fields),
         ..Exchange::default()
     };

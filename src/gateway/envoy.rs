@@ -17,7 +17,7 @@ use super::log::{
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, secs};
 use crate::cause::Cause;
-use crate::exchange::{Exchange, Outcome, Reason};
+use crate::exchange::{Exchange, Outcome, Reason, Taken};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -176,6 +176,7 @@ const VARIABLES: &[Variable] = &[
     var("ROUTE_NAME", Field::Route),
     var("DOWNSTREAM_REMOTE_ADDRESS", Field::Client),
     var("DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", Field::Client),
+    var("UPSTREAM_HEADER_BYTES_RECEIVED", Field::HeadBytes),
     var("BYTES_RECEIVED", Field::Own),
     var("BYTES_SENT", Field::BytesSent),
     var("UPSTREAM_LOCAL_ADDRESS", Field::Own),
@@ -197,6 +198,7 @@ const JSON: &[Key] = &[
     key("upstream_transport_failure_reason", Field::TlsReason),
     key_in("duration", Field::Duration, Unit::Millis),
     key_in("upstream_service_time", Field::BackendTimes, Unit::Millis),
+    key("upstream_header_bytes_received", Field::HeadBytes),
     key("upstream_request_attempt_count", Field::Tried),
     key("upstream_attempts", Field::Tried),
     key("upstream_host", Field::Backends),
@@ -294,6 +296,16 @@ fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
     fields.raw(Field::Status)?;
     let mut exchange = fields.exchange();
     exchange.backend_time = fields.time(Field::BackendTimes);
+    // The upstream's time ends with the head of the response: what the route's timeout bounds took that long at least.
+    exchange.taken = Taken {
+        first_byte: exchange.backend_time,
+        total: exchange.backend_time,
+        response_header: fields
+            .number(Field::HeadBytes)
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .filter(|bytes| *bytes > 0),
+        ..Taken::default()
+    };
     exchange.outcome = outcome(fields, exchange.status);
     exchange.tried_once(fields.text(Field::Backends));
     let tried = fields.number(Field::Tried).unwrap_or_default();
@@ -515,6 +527,30 @@ mod tests {
         format!(
             r#"[2026-11-20T11:01:50.610Z] "GET /a HTTP/1.1" {status} {flags} 0 87 1 - "-" "curl" "81f84b16" "shop.example" "127.0.0.1:22013""#
         )
+    }
+
+    #[test]
+    fn what_limits_bound_is_told() {
+        let format = r#"%RESPONSE_CODE% %RESPONSE_FLAGS% "%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%" %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% %UPSTREAM_HEADER_BYTES_RECEIVED% "%UPSTREAM_HOST%""#;
+        let wait = Some(std::time::Duration::from_millis(1250));
+        for (line, expected) in [
+            (
+                r#"200 - "GET / HTTP/1.1" 1250 7300 "10.0.0.1:80""#,
+                Taken {
+                    first_byte: wait,
+                    total: wait,
+                    response_header: Some(7300),
+                    ..Taken::default()
+                },
+            ),
+            (r#"503 UF "GET / HTTP/1.1" - 0 "10.0.0.1:80""#, Taken::default()),
+        ] {
+            let mut parser = super::super::log::Parser::new(&KIND, Some(format)).unwrap();
+            let Some(crate::exchange::Line::Exchange(exchange)) = parser.read(line.as_bytes()) else {
+                panic!("{line}");
+            };
+            assert_eq!(exchange.taken, expected, "{line}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::log::{
 use super::page::{Page, Said};
 use super::{Kind, NONE, kib};
 use crate::cause::Cause;
-use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp};
+use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp, Taken};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -393,6 +393,11 @@ fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
             .and_then(|retries| u32::try_from(retries).ok())
             .unwrap_or_default(),
         backend_time: backend_time(fields),
+        taken: Taken {
+            connect: fields.time(Field::ConnectTimes),
+            first_byte: fields.time(Field::HeaderTimes),
+            ..Taken::default()
+        },
         ..Exchange::default()
     };
     exchange.join = Join {
@@ -853,6 +858,25 @@ mod tests {
             assert_eq!(exchange.target, b"/app40/v1/orders/1001?expand=items");
             assert_eq!(exchange.names[0], b"app40");
             assert_eq!(exchange.backend_time, Some(std::time::Duration::from_millis(703)));
+        }
+    }
+
+    #[test]
+    fn what_limits_bound_is_told() {
+        let millis = |millis| Some(std::time::Duration::from_millis(millis));
+        for (timers, connect, first_byte) in [
+            ("0/0/3/703/709", millis(3), millis(703)),
+            ("0/0/2/-1/5", millis(2), None),
+        ] {
+            let line = httplog("s1", timers, "200", "----");
+            let mut parser = Parser::new(&KIND, None).unwrap();
+            let Some(Line::Exchange(exchange)) = parser.read(line.as_bytes()) else {
+                panic!("{line}");
+            };
+            assert_eq!(
+                (exchange.taken.connect, exchange.taken.first_byte),
+                (connect, first_byte)
+            );
         }
     }
 

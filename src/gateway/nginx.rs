@@ -18,7 +18,7 @@ use super::log::{
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, kib, secs};
 use crate::cause::Cause;
-use crate::exchange::{Attempt, Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp};
+use crate::exchange::{Attempt, Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp, Taken};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -64,6 +64,10 @@ pub const LOGS: Logs = Logs {
             layout: Layout::Pattern(RECOMMENDED),
         },
         Format {
+            name: "badgateway without lengths",
+            layout: Layout::Pattern(WITHOUT_LENGTHS),
+        },
+        Format {
             name: "ingress-nginx",
             layout: Layout::Pattern(
                 r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_length $request_time [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id"#,
@@ -92,14 +96,17 @@ pub const LOGS: Logs = Logs {
     exchange,
     errors: Some(error_line),
     causes: CAUSES,
-    tells: "The error log names the cause of every failed attempt. With $upstream_addr, $upstream_status, $upstream_header_time and $upstream_bytes_received in the access log, retries are seen, an origin's own 502 is told from one nginx made, and a response that broke off from one that never began.",
+    tells: "The error log names the cause of every failed attempt. With $upstream_addr, $upstream_status, $upstream_header_time and $upstream_bytes_received in the access log, retries are seen, an origin's own 502 is told from one nginx made, and a response that broke off from one that never began. $upstream_response_length beside $upstream_bytes_received tells how large response heads are.",
     silent: "combined alone: only the status. Without the error log: why a connect or a handshake failed, and that a 200 was cut. NXDOMAIN and a name without addresses look the same.",
 };
 
 const COMBINED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
 
 /// The format that makes nginx say the most.
-const RECOMMENDED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" ua="$upstream_addr" us="$upstream_status" ut="$upstream_response_time" uc="$upstream_connect_time" uh="$upstream_header_time" ub="$upstream_bytes_received" rt=$request_time id=$request_id done="$request_completion" host="$host" up="$proxy_host""#;
+const RECOMMENDED: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" ua="$upstream_addr" us="$upstream_status" ut="$upstream_response_time" uc="$upstream_connect_time" uh="$upstream_header_time" ub="$upstream_bytes_received" ul="$upstream_response_length" rt=$request_time id=$request_id done="$request_completion" host="$host" up="$proxy_host""#;
+
+/// The same without the lengths of bodies, as it was recommended at first: it tells nothing of the sizes of heads.
+const WITHOUT_LENGTHS: &str = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" ua="$upstream_addr" us="$upstream_status" ut="$upstream_response_time" uc="$upstream_connect_time" uh="$upstream_header_time" ub="$upstream_bytes_received" rt=$request_time id=$request_id done="$request_completion" host="$host" up="$proxy_host""#;
 
 const VARIABLES: &[Variable] = &[
     var("remote_addr", Field::Client),
@@ -182,6 +189,8 @@ const JSON: &[Key] = &[
     key_in("urt", Field::BackendTimes, Unit::Seconds),
     key("upstream_bytes_received", Field::BackendBytes),
     key("ub", Field::BackendBytes),
+    key("upstream_response_length", Field::BackendLengths),
+    key("ul", Field::BackendLengths),
     key("proxy_host", Field::Name),
     key("proxy_upstream_name", Field::Name),
     key("upstream_cache_status", Field::Cache),
@@ -335,15 +344,21 @@ fn attempts<'l>(fields: &Fields<'_, 'l>, exchange: &mut Exchange<'l>) {
     let mut connects = text::list(fields.text(Field::ConnectTimes));
     let mut heads = text::list(fields.raw(Field::HeaderTimes).unwrap_or_default());
     let mut bytes = text::list(fields.text(Field::BackendBytes));
+    let mut lengths = text::list(fields.text(Field::BackendLengths));
+    let mut times = text::list(fields.text(Field::BackendTimes));
     let mut tried = 0u32;
     for backend in text::list(backends) {
         let state = State {
             backend,
             status: states.next().unwrap_or_default(),
-            connected: connects.next().map(|value| !text::is_dash(value)),
-            head: heads.next().map(|value| !text::is_dash(value)),
+            connect: connects.next(),
+            head: heads.next(),
             bytes: bytes.next().and_then(text::integer),
         };
+        exchange.taken = exchange.taken.most(Taken {
+            response_header: state.head_bytes(lengths.next()),
+            ..state.times(fields, times.next())
+        });
         exchange.attempts.push(Attempt {
             backend,
             reason: state.reason(),
@@ -352,8 +367,7 @@ fn attempts<'l>(fields: &Fields<'_, 'l>, exchange: &mut Exchange<'l>) {
         tried += 1;
     }
     exchange.retries = tried.saturating_sub(1);
-    let times = text::list(fields.text(Field::BackendTimes));
-    exchange.backend_time = times
+    exchange.backend_time = text::list(fields.text(Field::BackendTimes))
         .filter_map(|time| fields.time_of(Field::BackendTimes, time))
         .reduce(|sum, time| sum + time);
 }
@@ -362,28 +376,52 @@ fn attempts<'l>(fields: &Fields<'_, 'l>, exchange: &mut Exchange<'l>) {
 struct State<'l> {
     backend: &'l [u8],
     status: &'l [u8],
-    connected: Option<bool>,
-    head: Option<bool>,
+    /// `$upstream_connect_time`; `-` where no connection stood.
+    connect: Option<&'l [u8]>,
+    /// `$upstream_header_time`, from the start of connecting; `-` where no head came.
+    head: Option<&'l [u8]>,
     bytes: Option<i64>,
 }
 
 impl State<'_> {
+    /// What it took, of the connection and of the wait behind it.
+    fn times(&self, fields: &Fields<'_, '_>, whole: Option<&[u8]>) -> Taken {
+        let connect = fields.time_of(Field::ConnectTimes, self.connect.unwrap_or_default());
+        let head = fields.time_of(Field::HeaderTimes, self.head.unwrap_or_default());
+        // In vain: all of it was waiting, from a connection that stood.
+        let whole = whole.and_then(|whole| fields.time_of(Field::BackendTimes, whole));
+        let in_vain = || whole.filter(|_| connect.is_some() && text::status(self.status) == Some(504));
+        Taken {
+            connect,
+            first_byte: (head.or_else(in_vain)).map(|head| head.saturating_sub(connect.unwrap_or_default())),
+            ..Taken::default()
+        }
+    }
+
+    /// Bytes received less those of the body. What follows a switch of protocols counts as no body.
+    fn head_bytes(&self, length: Option<&[u8]>) -> Option<u64> {
+        let body = text::integer(length?).filter(|_| text::status(self.status) != Some(101))?;
+        u64::try_from(self.bytes? - body).ok().filter(|bytes| *bytes > 0)
+    }
+
     fn reason(&self) -> Option<Reason> {
         // The name of an upstream block in place of an address: nobody was asked.
         let nobody = || !self.backend.contains(&b':');
         let status = text::status(self.status)?;
-        match (status, self.head) {
+        let is_stated = |value: Option<&[u8]>| value.map(|value| !text::is_dash(value));
+        let connected = is_stated(self.connect);
+        match (status, is_stated(self.head)) {
             (..500, _) => None,
             (502, _) if nobody() => Some(Reason::exact(Cause::NoLiveUpstream)),
             (_, Some(true)) => text::own_status(status).map(Reason::exact),
-            (502, Some(false)) => Some(match (self.connected, self.bytes) {
+            (502, Some(false)) => Some(match (connected, self.bytes) {
                 (Some(false), _) => Reason::one_of(Cause::BadGateway, NOT_CONNECTED),
                 (Some(true), Some(0)) => Reason::one_of(Cause::ResponseFailed, NO_HEAD),
                 (Some(true), Some(1..)) => Reason::one_of(Cause::ResponseFailed, PART_OF_HEAD),
                 (Some(true), _) => Reason::one_of(Cause::ResponseFailed, CONNECTED),
                 (None, _) => Reason::open(Cause::BadGateway),
             }),
-            (504, Some(false)) => Some(match self.connected {
+            (504, Some(false)) => Some(match connected {
                 Some(false) => Reason::one_of(Cause::GatewayTimeout, CONNECT_OR_TLS_TIMEOUT),
                 Some(true) => Reason::exact(Cause::ResponseTimeout),
                 None => Reason::one_of(Cause::GatewayTimeout, ANY_TIMEOUT),
@@ -717,5 +755,66 @@ impl StandardPage<'_> {
             504 => said.maybe(&[Cause::ConnectTimeout, Cause::TlsTimeout, Cause::ResponseTimeout]),
             _ => said,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::exchange::Line;
+    use crate::gateway::log::Parser;
+
+    fn taken(format: &str, line: &str) -> Taken {
+        let mut parser = Parser::new(&KIND, Some(format)).unwrap();
+        let Some(Line::Exchange(exchange)) = parser.read(line.as_bytes()) else {
+            panic!("{line}");
+        };
+        exchange.taken
+    }
+
+    #[test]
+    fn what_limits_bound_is_told_attempt_by_attempt() {
+        let format = r#"$status "$request" ua="$upstream_addr" us="$upstream_status" ut="$upstream_response_time" uc="$upstream_connect_time" uh="$upstream_header_time" ub="$upstream_bytes_received" ul="$upstream_response_length""#;
+        let millis = |millis| Some(Duration::from_millis(millis));
+        let rows = [
+            // One that connects slowly and answers late, of a large head.
+            (
+                r#"ua="10.0.0.1:80" us="200" ut="2.500" uc="0.200" uh="1.700" ub="5000" ul="1000""#,
+                (millis(200), millis(1500), Some(4000)),
+            ),
+            // Of two the most: the first was waited for in vain.
+            (
+                r#"ua="10.0.0.1:80, 10.0.0.2:80" us="504, 200" ut="2.002, 0.010" uc="0.001, 0.002" uh="-, 0.010" ub="0, 300" ul="0, 100""#,
+                (millis(2), millis(2001), Some(200)),
+            ),
+            // No connection, no wait.
+            (
+                r#"ua="10.0.0.1:80" us="504" ut="2.002" uc="-" uh="-" ub="0" ul="0""#,
+                (None, None, None),
+            ),
+            // What follows a switch of protocols is no head.
+            (
+                r#"ua="10.0.0.1:80" us="101" ut="60.000" uc="0.000" uh="0.004" ub="900000" ul="0""#,
+                (millis(0), millis(4), None),
+            ),
+        ];
+        for (attempts, expected) in rows {
+            let taken = taken(format, &format!(r#"200 "GET / HTTP/1.1" {attempts}"#));
+            let told = (taken.connect, taken.first_byte, taken.response_header);
+            assert_eq!((told, taken.total), (expected, None), "{attempts}");
+        }
+    }
+
+    #[test]
+    fn a_format_without_lengths_or_connect_times_tells_what_it_can() {
+        let format = r#"$status "$request" ua="$upstream_addr" us="$upstream_status" ut="$upstream_response_time" uh="$upstream_header_time" ub="$upstream_bytes_received""#;
+        let line = r#"200 "GET / HTTP/1.1" ua="10.0.0.1:80" us="200" ut="9.000" uh="1.700" ub="5000""#;
+        let expected = Taken {
+            first_byte: Some(Duration::from_millis(1700)),
+            ..Taken::default()
+        };
+        assert_eq!(taken(format, line), expected);
     }
 }

@@ -1,28 +1,38 @@
 //! One gateway's real traffic: joined, counted into the metrics, and watched for spikes.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::Behind;
+use crate::cause::Cause;
 use crate::clock;
 use crate::config::operation::GatewaySettings;
 use crate::diagnosis::{LogEvidence, Ranked};
-use crate::exchange::Line;
+use crate::exchange::{Line, Taken};
+use crate::finding::limits::{LOGGED, taken};
 use crate::history::{History, SkippedLine};
 use crate::metrics::{GatewayMetrics, LogSource, LoggedRequest};
+use crate::stale::{Answers, Backends, GONE_AFTER};
 use crate::traffic::{
     Ending, FailedAttempt, Patience, Request, Route, Routes, Served, Sources, Tally, Traffic, Window,
 };
-use crate::upstream::{Host, Spike, Upstream};
+use crate::upstream::{Host, LimitKind, Limits, Spike, Upstream};
 
 /// The traffic of one gateway. The threads that read its logs and the one that judges share it.
 #[derive(Debug)]
 pub(super) struct Counting {
     gateway: Arc<str>,
     upstreams: Vec<(Arc<str>, Spike)>,
+    /// The ports of each upstream's origin.
+    ports: Vec<Vec<u16>>,
+    /// What the gateway tolerates.
+    limits: Limits,
     /// Whether this is the outermost gateway of an upstream that is read live.
     user_view: Vec<bool>,
     metrics: Arc<GatewayMetrics>,
@@ -39,6 +49,8 @@ struct State {
     traffic: Traffic,
     /// By upstream.
     windows: Vec<Window>,
+    /// What is in use, by upstream.
+    backends: Vec<Backends>,
     /// What was last laid before the diagnosis, by upstream.
     told: Vec<Option<LogEvidence>>,
     /// Requests and failed ones that incidents have heard of, by upstream.
@@ -69,11 +81,14 @@ impl Counting {
             state: Mutex::new(State {
                 traffic,
                 windows: vec![Window::default(); upstreams.len()],
+                backends: vec![Backends::default(); upstreams.len()],
                 told: vec![None; upstreams.len()],
                 heard: (0..upstreams.len()).map(|number| metrics.totals(number)).collect(),
                 now: None,
             }),
             upstreams,
+            ports: behind.iter().map(|one| ports(&one.upstream)).collect(),
+            limits: settings.gateway.limits,
             user_view: behind.iter().map(|one| one.user_view).collect(),
             metrics,
             history,
@@ -100,8 +115,16 @@ impl Counting {
     pub(super) fn line(&self, line: &Line<'_>, is_delayed: bool) {
         let mut state = self.state();
         let (now, second) = *state.now.get_or_insert_with(|| self.now());
-        let State { traffic, windows, .. } = &mut *state;
-        let mut tally = self.tally(if is_delayed { &mut [] } else { windows }, second);
+        let State {
+            traffic,
+            windows,
+            backends,
+            ..
+        } = &mut *state;
+        let mut tally = match is_delayed {
+            true => self.tally(&mut [], &mut [], (now, second)),
+            false => self.tally(windows, backends, (now, second)),
+        };
         match line {
             Line::Exchange(exchange) => traffic.exchange(exchange, now, &mut tally),
             Line::Complaint(complaint) => traffic.complaint(complaint, now, &mut tally),
@@ -124,9 +147,13 @@ impl Counting {
         let (now, second) = self.now();
         let mut state = self.state();
         let State {
-            traffic, windows, told, ..
+            traffic,
+            windows,
+            backends,
+            told,
+            ..
         } = &mut *state;
-        traffic.expire(now, &mut self.tally(windows, second));
+        traffic.expire(now, &mut self.tally(windows, backends, (now, second)));
         let mut news = Vec::new();
         for ((window, told), (name, spike)) in windows.iter_mut().zip(told).zip(&self.upstreams) {
             let present = window.recent(second, spike).map(|recent| LogEvidence {
@@ -167,17 +194,51 @@ impl Counting {
 
     /// Counts what still waits: nothing is read any more.
     pub(super) fn finish(&self) {
-        let (_, second) = self.now();
+        let (now, second) = self.now();
         let mut state = self.state();
-        let State { traffic, windows, .. } = &mut *state;
-        traffic.finish(&mut self.tally(windows, second));
+        let State {
+            traffic,
+            windows,
+            backends,
+            ..
+        } = &mut *state;
+        traffic.finish(&mut self.tally(windows, backends, (now, second)));
     }
 
-    fn tally<'a>(&'a self, windows: &'a mut [Window], second: u64) -> LiveTally<'a> {
+    fn tally<'a>(
+        &'a self,
+        windows: &'a mut [Window],
+        backends: &'a mut [Backends],
+        (now, second): (Duration, u64),
+    ) -> LiveTally<'a> {
+        let (windows, backends) = match self.is_live {
+            true => (windows, backends),
+            false => (&mut [][..], &mut [][..]),
+        };
         LiveTally {
             metrics: &self.metrics,
-            windows: if self.is_live { windows } else { &mut [] },
+            limits: &self.limits,
+            windows,
+            backends,
+            at: self.since + now,
             second,
+        }
+    }
+
+    /// Holds the backends in use against what the names of the origins give, and shows how many are stale.
+    pub(super) fn hold_backends(&self, answers: &dyn Fn(&str) -> Option<Answers>, now: Instant) {
+        for (number, (name, _)) in self.upstreams.iter().enumerate() {
+            let Some(answers) = answers(name) else {
+                self.metrics.stale_backends(number, None);
+                continue;
+            };
+            let backends = self.state().backends[number].clone();
+            let stale = backends.stale(&answers, &self.ports[number], GONE_AFTER, now);
+            let shown = (!backends.is_empty()).then_some(stale.len());
+            if self.metrics.stale_backends(number, shown) && !stale.is_empty() {
+                let (gateway, backends) = (&self.gateway, Listed(&stale));
+                warn!(%gateway, upstream = %name, %backends, "asks backends that the origin's name no longer gives");
+            }
         }
     }
 
@@ -199,10 +260,30 @@ fn matters(before: Option<&LogEvidence>, present: Option<&LogEvidence>) -> bool 
     shown(before) != shown(present) || (failing && before != present)
 }
 
+/// Whether a request took 80 % or more of a limit, or failed because it took more; `None` where its line does not say it,
+/// or there is no such limit.
+fn near(limits: &Limits, kind: LimitKind, took: &Taken, failed: Option<Cause>) -> Option<bool> {
+    let is_exceeded = match (kind, failed) {
+        (LimitKind::Connect, Some(Cause::ConnectTimeout)) => limits.connect.is_some(),
+        (LimitKind::FirstByte, Some(Cause::ResponseTimeout)) => limits.first_byte.is_some(),
+        (LimitKind::Total, Some(Cause::ResponseTimeout)) => limits.total.is_some() && limits.first_byte.is_none(),
+        (LimitKind::ResponseHeader, Some(Cause::ResponseHeaderTooLarge)) => limits.response_header.is_some(),
+        _ => false,
+    };
+    match is_exceeded {
+        true => Some(true),
+        false => taken(limits, kind, took).map(|used| used.is_near()),
+    }
+}
+
 struct LiveTally<'a> {
     metrics: &'a GatewayMetrics,
+    limits: &'a Limits,
     /// By upstream; empty where the lines are old.
     windows: &'a mut [Window],
+    /// As these.
+    backends: &'a mut [Backends],
+    at: Instant,
     second: u64,
 }
 
@@ -228,7 +309,11 @@ impl Tally for LiveTally<'_> {
             client_closed: request.ending == Ending::ClientClosed,
             retries: request.retries,
             backend_time: request.backend_time,
+            near: LOGGED.map(|kind| near(self.limits, kind, &request.taken, failed)),
         });
+        if let (Some(backends), Ending::Served) = (self.backends.get_mut(request.upstream), &request.ending) {
+            backends.asked(request.backend, true, self.at);
+        }
         if let Some(window) = self.windows.get_mut(request.upstream) {
             let failed = failed.map(|cause| (cause, request.target, request.backend));
             window.count(self.second, failed);
@@ -241,6 +326,9 @@ impl Tally for LiveTally<'_> {
             backend => backend,
         };
         self.metrics.attempt(backend, attempt.told.cause, self.second);
+        if let Some(backends) = self.backends.get_mut(attempt.upstream) {
+            backends.asked(attempt.backend, false, self.at);
+        }
     }
 }
 
@@ -285,6 +373,27 @@ fn backends(upstream: &Upstream) -> Vec<String> {
         .collect()
 }
 
+/// The ports of an upstream's origin.
+fn ports(upstream: &Upstream) -> Vec<u16> {
+    let origin = upstream.hops.iter().filter(|hop| hop.is_origin());
+    origin.flat_map(|hop| &hop.targets).map(|target| target.port).collect()
+}
+
+/// Addresses, one after the other.
+struct Listed<'a>(&'a [SocketAddr]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .enumerate()
+            .try_for_each(|(number, address)| match number {
+                0 => address.fmt(f),
+                _ => write!(f, ", {address}"),
+            })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -294,8 +403,8 @@ mod tests {
     use crate::gateway::{self, log::Parser};
     use crate::metrics::{Build, Format, Metrics};
 
-    /// What the diagnosis hears of a gateway whose every request failed, and how many were counted.
-    fn heard(access_log: &str, is_delayed: bool) -> (Option<LogEvidence>, bool) {
+    /// A gateway with such an access log.
+    fn watched(access_log: &str) -> (Counting, Metrics, Parser) {
         let text = format!(
             "gateways: [{{ name: edge, kind: nginx, access_log: {access_log}, error_log: /nowhere/error.log }}]\n\
              upstreams: [{{ name: shop, origin: 'http://127.0.0.1:1/', via: [{{ gateway: edge, url: 'http://127.0.0.1:2/' }}] }}]"
@@ -314,7 +423,22 @@ mod tests {
             metrics.gateway("edge").unwrap(),
             Arc::default(),
         );
-        let mut parser = Parser::new(kind, None).unwrap();
+        (counting, metrics, Parser::new(kind, None).unwrap())
+    }
+
+    fn page(metrics: &Metrics) -> String {
+        let mut page = String::new();
+        let mut sink = |chunk: &str| {
+            page.push_str(chunk);
+            Ok(())
+        };
+        metrics.encode(Format::Prometheus, clock::now(), &mut sink).unwrap();
+        page
+    }
+
+    /// What the diagnosis hears of a gateway whose every request failed, and whether they were counted.
+    fn heard(access_log: &str, is_delayed: bool) -> (Option<LogEvidence>, bool) {
+        let (counting, metrics, mut parser) = watched(access_log);
         for number in 0..30 {
             // Its reason is in the error log: it waits for that.
             let line = format!(
@@ -324,16 +448,47 @@ mod tests {
         }
         counting.finish();
         let news = counting.judge().pop().and_then(|(_, evidence)| evidence);
-        let mut page = String::new();
-        let mut sink = |chunk: &str| {
-            page.push_str(chunk);
-            Ok(())
-        };
-        metrics.encode(Format::Prometheus, clock::now(), &mut sink).unwrap();
         (
             news,
-            page.contains("badgateway_gateway_requests_total{gateway=\"edge\",upstream=\"shop\"} 30\n"),
+            page(&metrics).contains("badgateway_gateway_requests_total{gateway=\"edge\",upstream=\"shop\"} 30\n"),
         )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn backends_in_use_are_held_against_what_the_origins_name_gives() {
+        let line = |status: u16| {
+            format!(
+                r#"192.0.2.7 - - [20/Nov/2026:10:57:01 +0000] "GET / HTTP/1.1" {status} 157 "-" "-" ua="10.0.0.1:80" us="{status}" ut="0.010" uc="0.001" uh="0.009" ub="200" ul="100" rt=0.010 id=1 done="OK" host="shop" up="shop""#
+            )
+        };
+        for (status, gone, is_live, expected) in [
+            (502, GONE_AFTER, true, Some("1")),
+            (502, GONE_AFTER - Duration::from_secs(1), true, Some("0")),
+            (200, GONE_AFTER, true, Some("0")),
+            // What comes late says nothing of now.
+            (502, GONE_AFTER, false, None),
+        ] {
+            let (counting, metrics, mut parser) = watched(if is_live {
+                "/nowhere/access.log"
+            } else {
+                "{ drop: '/nowhere/*.gz' }"
+            });
+            let mut answers = Answers::default();
+            let [old, new] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
+            answers.saw([old].into_iter(), None, Instant::now());
+            answers.saw([new].into_iter(), None, Instant::now());
+            tokio::time::advance(gone).await;
+            answers.saw([new].into_iter(), None, Instant::now());
+            counting.line(&parser.read(line(status).as_bytes()).unwrap(), !is_live);
+            counting.finish();
+            counting.hold_backends(&|_| Some(answers.clone()), Instant::now());
+            let page = page(&metrics);
+            let series = "badgateway_stale_backends{gateway=\"edge\",upstream=\"shop\"} ";
+            let found = page.lines().find_map(|line| line.strip_prefix(series));
+            assert_eq!(found, expected, "{status} {gone:?} {is_live}");
+            counting.hold_backends(&|_| None, Instant::now());
+            assert!(!self::page(&metrics).contains(series), "no name, nothing to say");
+        }
     }
 
     #[test]

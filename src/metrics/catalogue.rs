@@ -193,6 +193,8 @@ families! {
         "Answers that are no valid response, by reason.";
     BAD_GATEWAY "badgateway_bad_gateway_total" Counter None ["upstream" "hop"]
         "Answers with status 502, and those that are one under another number.";
+    CACHED_ERRORS "badgateway_cached_errors_total" Counter None ["upstream" "hop"]
+        "Answers with an error status that came from a cache or may be kept by one; absent before the first.";
     RESPONSES "badgateway_responses_total" Counter None ["upstream" "hop" "code"]
         "Responses by status; \"other\" once a hop has shown 16 different ones.";
     PROBES "badgateway_probes_total" Counter None ["upstream" "hop"]
@@ -229,6 +231,8 @@ families! {
         "Distinct addresses of the last answer.";
     DNS_CHANGES "badgateway_dns_changes_total" Counter None ["upstream" "hop"]
         "Rounds whose set of addresses differed from that of the round before.";
+    DNS_RESOLVERS_DISAGREE "badgateway_dns_resolvers_disagree" Gauge None ["upstream" "hop"]
+        "1 while resolvers of the hop's name have said different things for three rounds, else 0; absent with fewer than two.";
     CERTIFICATE_LIFETIME "badgateway_tls_certificate_lifetime_seconds" Gauge Seconds ["upstream" "hop"]
         "From start date to end date of the hop's certificate that ends first, in seconds.";
     TLS_INFO "badgateway_tls_info" Info None ["upstream" "hop" "version" "cipher"]
@@ -265,6 +269,10 @@ families! {
         "Real requests whose client left before the answer.";
     GATEWAY_SYNTHETIC "badgateway_gateway_synthetic_requests_total" Counter None ["gateway" "upstream"]
         "Requests of our own probes and of known health checkers, counted nowhere else.";
+    GATEWAY_NEAR_LIMIT "badgateway_gateway_near_limit_total" Counter None ["gateway" "upstream" "limit"]
+        "Real requests at or beyond 80 % of what the gateway tolerates; absent where its log does not tell.";
+    STALE_BACKENDS "badgateway_stale_backends" Gauge None ["gateway" "upstream"]
+        "Backends that the gateway still asks and that fail, at addresses the origin's name no longer gives; absent without a name.";
     GATEWAY_RATIO "badgateway_gateway_bad_gateway_ratio" Gauge None ["gateway" "upstream"]
         "502s per real request over the last 5 minutes; absent without requests. For people, not for rules.";
     GATEWAY_USER_VIEW "badgateway_gateway_user_view" Gauge None ["gateway" "upstream"]

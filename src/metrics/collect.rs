@@ -77,6 +77,9 @@ const HOP_FAMILIES: &[(Family, Copy)] = &[
     (catalogue::BAD_GATEWAY, |state, _, out| {
         out.push(alone(state.bad_gateways))
     }),
+    (catalogue::CACHED_ERRORS, |state, _, out| {
+        out.extend((state.cached_errors > 0).then(|| alone(state.cached_errors)));
+    }),
     (catalogue::RESPONSES, |state, _, out| {
         out.extend(
             state
@@ -149,6 +152,9 @@ const HOP_FAMILIES: &[(Family, Copy)] = &[
     }),
     (catalogue::DNS_CHANGES, |state, _, out| {
         out.extend(state.shape.resolves.then_some(alone(state.dns_changes)));
+    }),
+    (catalogue::DNS_RESOLVERS_DISAGREE, |state, _, out| {
+        out.extend(state.resolvers_disagree.map(|disagree| alone(u64::from(disagree))));
     }),
     (catalogue::CERTIFICATE_LIFETIME, |state, _, out| {
         let certificates = state.places.iter().filter_map(|place| place.certificate);

@@ -18,6 +18,7 @@ use super::latency::{write_head, write_histogram};
 use super::process::Process;
 use super::values::{Codes, Histogram, Ratio};
 use crate::cause::Cause;
+use crate::finding::limits::LOGGED;
 
 /// The label of traffic that belongs to no upstream.
 const OTHER: &str = "other";
@@ -106,6 +107,9 @@ struct Pair {
     synthetic: u64,
     ratio: Ratio,
     latency: Histogram,
+    /// By [`LOGGED`]; `None` where no line told of it yet, or the gateway has no such limit.
+    near: [Option<u64>; LOGGED.len()],
+    stale_backends: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -132,6 +136,8 @@ pub struct LoggedRequest {
     pub retries: u32,
     /// How long the backends took.
     pub backend_time: Option<Duration>,
+    /// By [`LOGGED`]: whether it took 80 % or more of that limit; `None` where its line does not say it, or there is none.
+    pub near: [Option<bool>; LOGGED.len()],
 }
 
 /// What a gateway's log says of one upstream's real traffic, since the start.
@@ -238,6 +244,11 @@ impl GatewayMetrics {
         if let Some(time) = request.backend_time {
             pair.latency.observe(time);
         }
+        for (count, near) in pair.near.iter_mut().zip(request.near) {
+            if let Some(near) = near {
+                *count = Some(count.unwrap_or(0) + u64::from(near));
+            }
+        }
         if let Some(cause) = request.failed {
             pair.fail(cause);
         }
@@ -248,6 +259,15 @@ impl GatewayMetrics {
         let mut state = self.state();
         let State { pairs, other, .. } = &mut *state;
         pairs.get_mut(upstream).unwrap_or(other).fail(cause);
+    }
+
+    /// How many of the upstream's backends in use its name no longer gives; `None` where that cannot be told. True where that
+    /// is another number than before.
+    pub fn stale_backends(&self, upstream: usize, count: Option<usize>) -> bool {
+        let count = count.map(|count| count as u64);
+        let mut state = self.state();
+        let pair = state.pairs.get_mut(upstream);
+        pair.is_some_and(|pair| std::mem::replace(&mut pair.stale_backends, count) != count)
     }
 
     /// Counts a probe or health check.
@@ -325,6 +345,8 @@ impl Pair {
             synthetic: 0,
             ratio: Ratio::default(),
             latency: Histogram::default(),
+            near: [None; LOGGED.len()],
+            stale_backends: None,
         }
     }
 
@@ -410,6 +432,14 @@ const PAIR_FAMILIES: &[(Family, Copy)] = &[
     }),
     (catalogue::GATEWAY_SYNTHETIC, |pair, _, out| {
         out.push(alone(pair.synthetic))
+    }),
+    (catalogue::GATEWAY_NEAR_LIMIT, |pair, _, out| {
+        let counts = LOGGED.into_iter().zip(pair.near);
+        let told = counts.filter_map(|(kind, count)| Some((Value::Text(kind.label()), Number::Int(count?))));
+        out.extend(told);
+    }),
+    (catalogue::STALE_BACKENDS, |pair, _, out| {
+        out.extend(pair.stale_backends.map(alone));
     }),
     (catalogue::GATEWAY_RATIO, |pair, now, out| {
         out.extend(pair.ratio.at(now).map(|ratio| (NO_LABEL, Number::Float(ratio))));

@@ -56,6 +56,11 @@ impl HopMetrics {
         self.state().resolved(resolution);
     }
 
+    /// Whether the resolvers of its names disagree; `None` where there are not two of them.
+    pub fn resolvers_disagree(&self, disagree: Option<bool>) {
+        self.state().resolvers_disagree = disagree;
+    }
+
     /// 502s per probe over the last five minutes; `now` in seconds since the epoch, `None` without probes.
     pub fn bad_gateway_ratio(&self, now: u64) -> Option<f64> {
         self.state().ratio.at(now)

@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) dns_addresses: Option<usize>,
     pub(super) dns_ttl: Option<Duration>,
     pub(super) dns_changes: u64,
+    pub(super) cached_errors: u64,
+    pub(super) resolvers_disagree: Option<bool>,
     /// Sorted by address.
     pub(super) places: Vec<Place>,
 }
@@ -105,6 +107,8 @@ impl State {
             dns_addresses: None,
             dns_ttl: None,
             dns_changes: 0,
+            cached_errors: 0,
+            resolvers_disagree: None,
             places: Vec::new(),
         }
     }
@@ -117,6 +121,7 @@ impl State {
         self.addresses = None;
         self.dns_addresses = None;
         self.dns_ttl = None;
+        self.resolvers_disagree = None;
         self.tls_session = None;
     }
 
@@ -145,6 +150,8 @@ impl State {
         let bad_gateway = status == Some(502) || cause == Some(Cause::DisguisedBadGateway);
         self.bad_gateways += u64::from(bad_gateway);
         self.ratio.count(at, bad_gateway);
+        let is_error = bad_gateway || status.is_some_and(|status| status >= 500);
+        self.cached_errors += u64::from(is_error && finding.recognised.is_cached());
         let mut dropped = status.is_some_and(|status| !self.codes.count(status)) as u64;
         if let Some(seen) = finding.observation() {
             self.record_times(seen, cause.is_some());

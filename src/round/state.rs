@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{Work, addresses_of};
+use crate::agreement::Agreement;
 use crate::cause::Cause;
 use crate::confirmation::{Place, Status};
 use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Recognised};
@@ -15,6 +16,7 @@ use crate::health;
 use crate::history::{Record, Trail};
 use crate::observation::{Address, Resolution};
 use crate::probe::Prepared;
+use crate::stale::Answers;
 use crate::upstream::Host;
 
 /// Last known addresses are still probed for this long while their name does not resolve (design, section 4).
@@ -29,6 +31,11 @@ pub(super) struct State {
     pub(super) last_addresses: Option<BTreeSet<Address>>,
     /// What the targets' names gave in the present round.
     pub(super) resolutions: Vec<Arc<Resolution>>,
+    /// What was found of the resolvers of each target's name, and whether it is believed that they disagree; `None` while
+    /// there are not two of them.
+    pub(super) agreements: HashMap<usize, (Agreement, Option<bool>)>,
+    /// What the hop's names gave, round by round.
+    pub(super) answers: Answers,
     /// The first attempts of the present round.
     pub(super) round: Vec<Arc<Record>>,
     pub(super) trail: Trail,

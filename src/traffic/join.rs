@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::waiting::Fit;
 use super::{Ending, FailedAttempt, GROUP, Request, Tally, Told, first_name};
-use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Stamp};
+use crate::exchange::{Complaint, Effect, Exchange, Join, Outcome, Stamp, Taken};
 
 /// A log line may be written that much later or earlier than the other one of the same request, milliseconds.
 const SLACK: i64 = 2_000;
@@ -132,6 +132,7 @@ pub(super) struct Kept {
     name: Box<[u8]>,
     retries: u32,
     backend_time: Option<Duration>,
+    taken: Taken,
     ending: KeptEnding,
     /// The log lists attempts; else they are known from error lines alone.
     listed: bool,
@@ -169,6 +170,7 @@ impl Kept {
             name: first_name(&exchange.names).into(),
             retries: exchange.retries,
             backend_time: exchange.backend_time,
+            taken: exchange.taken,
             ending: match exchange.outcome {
                 Outcome::Served => KeptEnding::Served,
                 Outcome::ClientClosed => KeptEnding::ClientClosed,
@@ -378,6 +380,7 @@ impl Kept {
             backend,
             retries: self.retries,
             backend_time: self.backend_time,
+            taken: self.taken,
         };
         if self.synthetic {
             request.ending = Ending::Synthetic;
@@ -533,6 +536,7 @@ impl KeptComplaint {
                 backend: &self.backend,
                 retries: 0,
                 backend_time: None,
+                taken: Taken::default(),
             });
         }
         tally.attempt(&FailedAttempt {

@@ -355,13 +355,10 @@ node_pressure_io_stalled_seconds_total 17.9
 node_pressure_memory_stalled_seconds_total 0.2
 "#;
 
-/// Fails every other time.
+/// Fails every other time, with an answer that caches may keep.
 fn flaky() -> Behaviour {
-    let (good, bad, count) = (
-        answers(OK),
-        http1::status("500 Internal Server Error"),
-        AtomicU32::new(0),
-    );
+    let kept = "HTTP/1.1 500 Internal Server Error\r\nCache-Control: max-age=60\r\nContent-Length: 0\r\n\r\n";
+    let (good, bad, count) = (answers(OK), answers(kept), AtomicU32::new(0));
     Box::new(move |wire| match count.fetch_add(1, Ordering::Relaxed) % 2 {
         0 => good(wire),
         _ => bad(wire),
@@ -377,7 +374,11 @@ fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
         "many.test" => vec![question.addresses(&many).bytes()],
         _ => vec![question.answer().code(dns::NXDOMAIN).bytes()],
     });
-    let resolver = json!([resolver.to_string()]);
+    let other = dns::serve(|question| vec![question.answer().code(dns::NXDOMAIN).bytes()]);
+    let (resolver, both) = (
+        json!([resolver.to_string()]),
+        json!([resolver.to_string(), other.to_string()]),
+    );
     let url = |address: SocketAddr| format!("http://{address}/");
     let shown = http1::answer("200 OK", "Server: nginx/1.22.1", "ok");
     let (good, bad) = (serve(answers(shown)), serve(http1::status("502 Bad Gateway")));
@@ -388,7 +389,7 @@ fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
     let upstreams = json!([
         {
             "name": "shop",
-            "origin": { "url": format!("https://{NAME}:{verified}/"), "resolvers": resolver, "tls": { "ca_file": pki.ca_file(), "verify": true } },
+            "origin": { "url": format!("https://{NAME}:{verified}/"), "resolvers": both, "tls": { "ca_file": pki.ca_file(), "verify": true } },
             "via": through(bad),
             "labels": { "team": "payments" },
         },
@@ -398,7 +399,7 @@ fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
         { "name": "cut", "origin": url(serve(http1::leaves(Ending::Finish))), "via": through(bad) },
         { "name": "large", "origin": url(serve(answers(http1::large_head(4, 900)))), "via": through(good) },
         { "name": "flaky", "origin": url(serve(flaky())) },
-        { "name": "logged", "origin": url(good), "via": [{ "gateway": "front", "url": url(good) }] },
+        { "name": "logged", "origin": { "url": format!("http://{NAME}:{}/", good.port()), "resolvers": resolver }, "via": [{ "gateway": "front", "url": url(good) }] },
         { "name": "busy", "origin": { "url": format!("http://many.test:{}/", good.port()), "resolvers": resolver }, "max_rate": "2/s", "confirm": { "retries": 0 } },
     ]);
     let limits = json!({ "first_byte": "2s", "total": "5s", "response_header": "1KiB", "response_body": "1MiB" });
@@ -426,6 +427,7 @@ fn log(scratch: &Path, moment: usize) {
             4..9 => Request::Retried,
             9 => Request::Left,
             10 => Request::HealthCheck,
+            11 => Request::Slow,
             _ => Request::Served,
         };
         lines.add(request, 20 * moment + number);

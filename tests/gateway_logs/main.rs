@@ -5,6 +5,7 @@
 mod support;
 
 mod inputs;
+mod limits;
 mod live;
 mod nginx;
 

@@ -18,7 +18,7 @@ const JSON: &str = concat!(
 );
 
 /// The format that is recommended for nginx.
-fn recommended() -> &'static str {
+pub fn recommended() -> &'static str {
     let logs = gateway::kind("nginx").and_then(|kind| kind.logs).expect("nginx logs");
     logs.formats
         .iter()

@@ -191,6 +191,17 @@ fn all() -> Vec<Scenario> {
             })
         }
         .at_gateway("BadGatewayRetryStorm"),
+        // One in twenty-five is more than one in a hundred, which may fail.
+        scenario("log_slow", good, |number| match number {
+            0 => Request::Slow,
+            _ => Request::Served,
+        })
+        .at_gateway("BadGatewayLatencyNearTimeout"),
+        scenario("log_large_heads", good, |number| match number {
+            0 => Request::LargeHead,
+            _ => Request::Served,
+        })
+        .at_gateway("BadGatewayResponseHeaderNearBuffer"),
         scenario("log_missing", good, |_| Request::Served).not_read(Trouble::Missing),
         scenario("log_half_read", good, closed).felt().not_read(Trouble::OneMissing),
         scenario("log_foreign", good, |_| Request::Served).not_read(Trouble::Foreign),

@@ -242,6 +242,33 @@ pub fn all(stage: &Stage) -> Vec<Scenario> {
         stage,
         Broken::LeadsTo(serve(http1::status("502 Bad Gateway"))),
     ));
+    all.push(gateway(
+        "gateway_slow",
+        false,
+        &["BadGatewayOverloaded"],
+        stage,
+        Broken::LeadsTo(serve(late(600))),
+    ));
+    all.push(answering(
+        "cacheable_errors",
+        &["BadGatewayUpstreamServerErrors", "BadGatewayCached"],
+        stage,
+        answers("HTTP/1.1 500 Internal Server Error\r\nCache-Control: public, max-age=300\r\nContent-Length: 5\r\n\r\nerror"),
+    ));
+    all.push({
+        // The second resolver has lost the name.
+        let mut scenario = named(
+            "resolvers_disagree",
+            false,
+            &["BadGatewayUpstreamDNSDisagreement"],
+            stage,
+            |question| question.answer().code(NXDOMAIN),
+        );
+        let first = dns::serve(|question| vec![question.addresses(&["127.0.0.1"]).bytes()]);
+        let second = scenario.upstream["origin"]["resolvers"][0].take();
+        scenario.upstream["origin"]["resolvers"] = json!([first.to_string(), second]);
+        scenario
+    });
     all.push({
         let door = Door::new(stage.good, Broken::LeadsTo(serve(http1::status("403 Forbidden"))));
         let upstream = json!({

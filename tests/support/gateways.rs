@@ -157,13 +157,23 @@ impl Gateway {
     }
 }
 
-/// nginx with these lines in its `http` block; `$ACCESS` in them is the file of the access log.
+/// nginx that waits for a second only, with these lines in its `http` block; `$ACCESS` in them is the file of the access
+/// log.
 pub fn nginx(folder: &Path, http: &str) -> Gateway {
     nginx_at(folder, address(1), &[], http)
 }
 
 /// As [`nginx`] at that address, started by the command `before`, such as `ip netns exec NAME`.
 pub fn nginx_at(folder: &Path, listen: SocketAddr, before: &[&str], http: &str) -> Gateway {
+    nginx_with(folder, listen, before, &format!("proxy_read_timeout 1s; {http}"))
+}
+
+/// nginx with nothing but these lines in its `http` block.
+pub fn nginx_of(folder: &Path, http: &str) -> Gateway {
+    nginx_with(folder, address(1), &[], http)
+}
+
+fn nginx_with(folder: &Path, listen: SocketAddr, before: &[&str], http: &str) -> Gateway {
     let name = folder.display();
     let http = http
         .replace("$ACCESS", &format!("{name}/access.log"))
@@ -173,7 +183,6 @@ pub fn nginx_at(folder: &Path, listen: SocketAddr, before: &[&str], http: &str) 
          http {{
              client_body_temp_path {name}/body; proxy_temp_path {name}/proxy; fastcgi_temp_path {name}/fastcgi;
              uwsgi_temp_path {name}/uwsgi; scgi_temp_path {name}/scgi;
-             proxy_read_timeout 1s;
              {http}
          }}"
     );

@@ -7,6 +7,10 @@ use std::fmt::Write;
 pub enum Request {
     /// Well.
     Served,
+    /// Well, after 55 s.
+    Slow,
+    /// Well, with a head of 3,800 bytes.
+    LargeHead,
     /// Well at the second backend; the first one refused.
     Retried,
     /// With this status, for the reason that the error log gives.
@@ -35,13 +39,15 @@ impl Lines {
         let path = format!("/api/orders/{id}");
         let attempts = match request {
             Request::Served | Request::HealthCheck => attempts(BACKEND, "200", "0.012", "700"),
-            Request::Origins(status) => attempts(BACKEND, &status.to_string(), "0.012", "300"),
+            Request::Slow => attempts(BACKEND, "200", "55.001", "700"),
+            Request::LargeHead => attempts(BACKEND, "200", "0.012", "4300"),
+            Request::Origins(status) => attempts(BACKEND, &status.to_string(), "0.012", "700"),
             Request::Left => attempts(BACKEND, "-", "-", "0"),
             Request::Retried => {
                 let line = "connect() failed (111: Connection refused) while connecting to upstream";
                 self.complain(line, &path, REFUSING);
                 format!(
-                    "ua=\"{REFUSING}, {BACKEND}\" us=\"502, 200\" ut=\"0.000, 0.012\" uc=\"-, 0.001\" uh=\"-, 0.011\" ub=\"0, 700\""
+                    "ua=\"{REFUSING}, {BACKEND}\" us=\"502, 200\" ut=\"0.000, 0.012\" uc=\"-, 0.001\" uh=\"-, 0.011\" ub=\"0, 700\" ul=\"0, 500\""
                 )
             }
             Request::Failed { status, line } => {
@@ -50,7 +56,7 @@ impl Lines {
             }
         };
         let status = match request {
-            Request::Served | Request::Retried | Request::HealthCheck => 200,
+            Request::Served | Request::Slow | Request::LargeHead | Request::Retried | Request::HealthCheck => 200,
             Request::Left => 499,
             Request::Failed { status, .. } | Request::Origins(status) => status,
         };
@@ -88,8 +94,10 @@ impl Lines {
 
 /// One attempt; `-` stands for a head that never came.
 fn attempts(backend: &str, status: &str, head: &str, bytes: &str) -> String {
-    let connect = if head == "-" { "-" } else { "0.001" };
-    format!("ua=\"{backend}\" us=\"{status}\" ut=\"0.012\" uc=\"{connect}\" uh=\"{head}\" ub=\"{bytes}\"")
+    let (connect, length) = if head == "-" { ("-", "0") } else { ("0.001", "500") };
+    format!(
+        "ua=\"{backend}\" us=\"{status}\" ut=\"0.012\" uc=\"{connect}\" uh=\"{head}\" ub=\"{bytes}\" ul=\"{length}\""
+    )
 }
 
 /// Now, in the parts that a line has.

@@ -59,6 +59,7 @@ fields! {
     BackendTimes List "How long each attempt took.";
     BackendBytes List "Bytes received of each backend.";
     BackendLengths List "Body bytes received of each backend.";
+    HeadBytes Token "Bytes of the backend's response head.";
     QueueTime Token "How long the request waited for a backend.";
     Name Token "What the gateway calls the backend: upstream block, backend, cluster, service.";
     Server Token "The server within the backend.";

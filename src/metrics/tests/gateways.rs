@@ -27,6 +27,7 @@ fn request(upstream: usize, status: u16, failed: Option<Cause>) -> LoggedRequest
         client_closed: false,
         retries: 1,
         backend_time: Some(std::time::Duration::from_millis(20)),
+        near: [Some(true); 4],
     }
 }
 
@@ -63,6 +64,7 @@ fn a_pair_stays_within_its_budget_whatever_is_logged() {
         }
     }
     gateway.synthetic(0);
+    gateway.stale_backends(0, Some(1));
     let of_pair = count(&metrics, "gateway=\"edge\",upstream=\"shop\"");
     println!("one gateway and one upstream: {of_pair} series");
     assert!(of_pair <= 100);

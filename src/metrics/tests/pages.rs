@@ -57,6 +57,12 @@ fn fill(metrics: &Metrics, upstream: &Arc<Upstream>, name: &str) {
         }
         hop.record(&probed(upstream, Outcome::Success, seen));
     }
+    let mut kept = probed(upstream, Outcome::Failure(Cause::ServerError), observation(500));
+    kept.recognised.cached_by = Some("age");
+    hop.record(&kept);
+    if upstream.hop(name).unwrap().resolves() {
+        hop.resolvers_disagree(Some(true));
+    }
     for purpose in [Purpose::Confirm, Purpose::Recheck, Purpose::StaleAddress] {
         let mut extra = finding(upstream, Outcome::Success, Seen::Nothing);
         extra.purpose = purpose;
@@ -103,7 +109,7 @@ fn series(metrics: &Metrics) -> (usize, usize, usize) {
 fn series_stay_within_the_budget() {
     let (of_upstream, of_hop, of_address) = series(&busy(&[upstream("checkout", vec![largest()], 1)]));
     println!("largest hop: {of_hop} series, address: {of_address}, upstream: {of_upstream}");
-    assert!(of_hop <= 130 && of_address <= 6 && of_upstream <= 30);
+    assert!(of_hop <= 132 && of_address <= 6 && of_upstream <= 30);
     let origin = hop("origin", target("https://127.0.0.1:8443/"));
     let mut target = target("http://10.0.0.7:8080/");
     target.expect.body = Some(BodyRule::Contains("ok".to_owned()));
@@ -112,7 +118,7 @@ fn series_stay_within_the_budget() {
     literal.gateway = largest().gateway;
     let (_, of_hop, of_address) = series(&busy(&[upstream("checkout", vec![literal], 1)]));
     println!("plain hop on an address: {of_hop} series, address: {of_address}");
-    assert!(of_hop <= 96 && of_address <= 6);
+    assert!(of_hop <= 97 && of_address <= 6);
     let (_, _, of_address) = series(&busy(&[upstream("checkout", vec![origin], 1)]));
     println!("address of an origin on this host: {of_address}");
     assert!(of_address <= 10);
