@@ -17,16 +17,18 @@ use crate::config::Config;
 use crate::history::History;
 use crate::incidents::Incidents;
 use crate::metrics::Metrics;
-use crate::pace::Pace;
 use crate::probe::http::KeptHeaders;
 use crate::probe::{Prepared, Prober};
-use crate::round::{Forward, HopRun, Shared};
+use crate::round::{Forward, HopRun, Shared, Turns};
 use crate::schedule::{Key, Schedule, stable_hash};
 use crate::standing::{OwnNetwork, Standing};
 use crate::upstream::{EvidencePolicy, Upstream};
 
 /// With nothing to do the scheduler sleeps this long at a time.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// Probes under way in the whole process that wait for minutes. They hold a descriptor each, and nobody waits for them.
+const LONG_AT_ONCE: usize = 32;
 
 /// An upstream with its hops under way.
 #[derive(Debug)]
@@ -93,6 +95,7 @@ impl Engine {
             shared: Arc::new(Shared {
                 prober: Arc::new(Prober::new(0.0)),
                 slots: Arc::new(Semaphore::new(0)),
+                long: Arc::new(Semaphore::new(LONG_AT_ONCE)),
                 metrics: metrics.clone(),
                 history,
                 forward: forward.clone(),
@@ -176,7 +179,7 @@ impl Engine {
 
     fn begin(&self, table: &mut Table, upstream: &Arc<Upstream>, targets: Vec<Vec<Prepared>>) -> UpstreamRun {
         let now = Instant::now();
-        let pace = Arc::new(Mutex::new(Pace::new(upstream.max_rate)));
+        let turns = Arc::new(Turns::new(upstream.max_rate));
         let metrics = self
             .metrics
             .upstream(&upstream.name)
@@ -195,8 +198,8 @@ impl Engine {
                 .metrics
                 .hop(&upstream.name, &hop.name)
                 .expect("its series were just made");
-            let (pace, standing) = (pace.clone(), standing.clone());
-            let run = HopRun::new(key, upstream.clone(), hop.clone(), targets, metrics, pace, standing);
+            let (turns, standing) = (turns.clone(), standing.clone());
+            let run = HopRun::new(key, upstream.clone(), hop.clone(), targets, metrics, turns, standing);
             let run = Arc::new(run);
             table.hops.insert(key, run.clone());
             table

@@ -21,6 +21,8 @@ pub enum Purpose {
     Recheck,
     /// A last known address, probed while the name does not resolve.
     StaleAddress,
+    /// One that waits longer than the gateway in front does.
+    Patient,
 }
 
 impl Purpose {
@@ -31,6 +33,7 @@ impl Purpose {
             Purpose::Confirm => "confirm",
             Purpose::Recheck => "recheck",
             Purpose::StaleAddress => "stale_address",
+            Purpose::Patient => "patient",
         }
     }
 }

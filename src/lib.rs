@@ -47,6 +47,7 @@ pub mod health;
 pub mod history;
 pub mod incident;
 pub mod pace;
+pub mod prevention;
 pub mod schedule;
 pub mod shard;
 pub mod stale;

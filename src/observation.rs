@@ -213,6 +213,19 @@ impl Observation {
     }
 }
 
+/// What became of a connection that was left idle after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idled {
+    /// It was closed after this silence.
+    Closed(Duration),
+    /// After this silence it served one more request.
+    Served(Duration),
+    /// Nothing was seen to close it, but after this silence a request on it got no answer, and one on a fresh connection did.
+    Dropped(Duration),
+    /// The answer itself ended the connection: nothing is kept, and nothing can be reused too late.
+    NotKept,
+}
+
 /// Time spent in each finished phase. A phase that did not finish has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Timings {

@@ -32,7 +32,7 @@ use crate::probe::connect::ConnectEnd;
 use crate::probe::dns::Resolver;
 use crate::probe::dns::answer::Service;
 use crate::probe::dns::authority::Zone;
-use crate::probe::http::{Ask, ExchangeEnd, KeptHeaders, ReadLimits, http1, http2};
+use crate::probe::http::{Ask, ExchangeEnd, Form, KeptHeaders, ReadLimits, http1, http2};
 use crate::probe::listeners::Listeners;
 use crate::probe::meter::Meter;
 use crate::probe::tls::{Client, PolicyError};
@@ -176,6 +176,18 @@ impl Prober {
         self.probe_watched(prepared, request, address, &Unwatched).await
     }
 
+    /// As [`Prober::probe`], with another deadline than the target's.
+    pub async fn probe_within(
+        &self,
+        prepared: &Prepared,
+        request: &Request,
+        address: &Address,
+        wait: Duration,
+    ) -> Observation {
+        let trail = Trail::start(&prepared.target, request, address, self.sampled(), wait);
+        self.follow(prepared, trail, &Unwatched).await
+    }
+
     /// As [`Prober::probe`], with somebody who sees each exchange and may refuse where a redirect leads.
     pub async fn probe_watched(
         &self,
@@ -185,7 +197,12 @@ impl Prober {
         watch: &dyn Watch,
     ) -> Observation {
         let target = &*prepared.target;
-        let mut trail = Trail::start(target, request, address, self.sampled());
+        let trail = Trail::start(target, request, address, self.sampled(), target.timeout);
+        self.follow(prepared, trail, watch).await
+    }
+
+    async fn follow(&self, prepared: &Prepared, mut trail: Trail<'_>, watch: &dyn Watch) -> Observation {
+        let target = &*prepared.target;
         loop {
             let end = trail.step(prepared).await;
             watch.exchanged(&trail.place.address, &trail.timings, &end);
@@ -405,7 +422,7 @@ struct Trail<'a> {
 }
 
 impl<'a> Trail<'a> {
-    fn start(target: &'a Target, request: &'a Request, address: &Address, sampled: bool) -> Self {
+    fn start(target: &'a Target, request: &'a Request, address: &Address, sampled: bool, wait: Duration) -> Self {
         let started = Instant::now();
         let follows = target.redirects.max > 0;
         let url_host = if follows { own_host(target) } else { String::new() };
@@ -425,7 +442,7 @@ impl<'a> Trail<'a> {
             sampled,
             at: crate::clock::now(),
             started,
-            deadline: started + target.timeout,
+            deadline: started + wait,
             timings: Timings::default(),
             tls: None,
             location: None,
@@ -531,6 +548,7 @@ impl<'a> Trail<'a> {
             traceparent: http::traceparent(self.trace, self.sampled),
             body: target.body.as_ref().filter(|_| with_body),
             kept: &prepared.kept,
+            form: Form::Alone,
         };
         let (limits, deadline, at) = (ReadLimits::of(target), self.deadline, self.at);
         let (end, first_byte) = match target.http_version {

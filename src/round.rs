@@ -5,9 +5,11 @@
 mod again;
 mod lines;
 mod listening;
+mod patient;
 mod report;
 mod resolvers;
 mod state;
+mod turns;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +36,6 @@ use crate::health;
 use crate::history::{History, Record, RoundPoint, Trail};
 use crate::metrics::{HopMetrics, Metrics};
 use crate::observation::{Address, Observation, OwnLimit, Resolution};
-use crate::pace::Pace;
 use crate::probe::{Prepared, Prober};
 use crate::schedule::Key;
 use crate::stale::Answers;
@@ -44,6 +45,7 @@ use crate::upstream::{AddressChoice, Hop, Host, Request, Target, Upstream};
 use lines::log_finding;
 pub use state::HopFailing;
 use state::State;
+pub use turns::Turns;
 
 /// What the rounds of all hops share.
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ pub struct Shared {
     pub prober: Arc<Prober>,
     /// One permit per probe under way.
     pub slots: Arc<Semaphore>,
+    /// One permit per probe that waits for minutes: they take no slot from the rounds.
+    pub long: Arc<Semaphore>,
     /// Where findings are counted.
     pub metrics: Metrics,
     /// Where findings are kept.
@@ -92,7 +96,7 @@ pub struct HopRun {
     targets: Vec<Prepared>,
     kinds: Vec<&'static str>,
     metrics: Arc<HopMetrics>,
-    pace: Arc<Mutex<Pace>>,
+    turns: Arc<Turns>,
     standing: Arc<Standing>,
     state: Mutex<State>,
     running: AtomicBool,
@@ -118,7 +122,7 @@ impl HopRun {
         hop: Arc<Hop>,
         targets: Vec<Prepared>,
         metrics: Arc<HopMetrics>,
-        pace: Arc<Mutex<Pace>>,
+        turns: Arc<Turns>,
         standing: Arc<Standing>,
     ) -> Self {
         HopRun {
@@ -128,7 +132,7 @@ impl HopRun {
             hop,
             targets,
             metrics,
-            pace,
+            turns,
             standing,
             state: Mutex::default(),
             running: AtomicBool::new(false),
@@ -315,12 +319,7 @@ impl HopRun {
                 Seen::Nothing,
             )
         };
-        let slot = self
-            .pace
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .reserve(Instant::now(), not_after);
-        let judged = match slot {
+        let judged = match self.turns.reserve(not_after) {
             None => aborted(OwnLimit::RateLimit),
             Some(at) => {
                 if at > Instant::now() {
@@ -470,6 +469,7 @@ impl HopRun {
         }
         state.recognise(&findings, now);
         let began = self.apply(&mut state, &plan.changes, &findings, now);
+        let patient = self.to_be_patient_with(&mut state, &findings, now);
         let stale = state.stale_addresses(&self.targets, resolutions, now);
         let healthy = state.count_addresses().healthy;
         state.trail.healthy(healthy, clock::now());
@@ -494,6 +494,10 @@ impl HopRun {
             self.begin_rechecks(shared);
         }
         self.compare_resolvers(shared, resolutions);
+        if let Some(work) = patient {
+            let (hop, shared) = (self.clone(), shared.clone());
+            tokio::spawn(async move { hop.wait_patiently(&shared, work).await });
+        }
         if !stale.is_empty() {
             let (hop, shared, until) = (self.clone(), shared.clone(), now + self.upstream.interval);
             tokio::spawn(async move { hop.probe_all(&shared, &stale, Purpose::StaleAddress, until).await });
@@ -695,7 +699,7 @@ mod tests {
         let upstream = config.upstreams[0].clone();
         let hop = upstream.hops[0].clone();
         let handle = metrics.hop(&upstream.name, &hop.name).expect("configured");
-        let pace = Arc::new(Mutex::new(Pace::new(1.0)));
+        let turns = Arc::new(Turns::new(1.0));
         let of_upstream = metrics.upstream(&upstream.name).expect("configured");
         let standing = Standing::new(
             &upstream,
@@ -704,7 +708,7 @@ mod tests {
             crate::standing::OwnNetwork::default(),
             Arc::default(),
         );
-        let run = HopRun::new(0, upstream, hop, Vec::new(), handle, pace, Arc::new(standing));
+        let run = HopRun::new(0, upstream, hop, Vec::new(), handle, turns, Arc::new(standing));
         assert!(run.begin());
         assert!(!run.begin(), "the round before still runs");
         let round = std::panic::AssertUnwindSafe(|| {

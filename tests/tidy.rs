@@ -41,6 +41,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "history",
             "incident",
             "pace",
+            "prevention",
             "schedule",
             "stale",
             "traffic",

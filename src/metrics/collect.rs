@@ -20,7 +20,6 @@ use super::process::Process;
 use super::state::{EXTRA_PURPOSES, State};
 use super::values::Total;
 use crate::cause::Cause;
-use crate::finding::Purpose;
 use crate::finding::limits::PROBED;
 use crate::observation::OwnLimit;
 
@@ -107,7 +106,7 @@ const HOP_FAMILIES: &[(Family, Copy)] = &[
     }),
     (catalogue::EXTRA_PROBES, |state, _, out| {
         let purposes = EXTRA_PURPOSES.into_iter().zip(state.extra);
-        let reached = purposes.filter(|(purpose, _)| state.shape.resolves || *purpose != Purpose::StaleAddress);
+        let reached = purposes.filter(|(purpose, count)| *count > 0 || state.shape.makes(*purpose));
         out.extend(reached.map(|(purpose, count)| text(purpose.label(), count)));
     }),
     (catalogue::TRANSIENT, |state, _, out| out.push(alone(state.transient))),

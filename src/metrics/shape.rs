@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::cause::{Cause, Phase};
+use crate::finding::Purpose;
 use crate::upstream::{Hop, Host, LimitKind};
 
 /// What a hop can reach, from its configuration.
@@ -39,6 +40,17 @@ impl Shape {
     /// True where a cause stands at zero from the start.
     pub(super) fn reaches(&self, cause: Cause) -> bool {
         self.causes & (1 << cause.index()) != 0
+    }
+
+    /// True where such probes beside the schedule can be made.
+    pub(super) fn makes(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Scheduled => false,
+            Purpose::Confirm | Purpose::Recheck => true,
+            Purpose::StaleAddress => self.resolves,
+            // They show from the first one on: most hops never need one.
+            Purpose::Patient => false,
+        }
     }
 
     /// True where the gateway in front has such a limit and a probe can come near it.

@@ -14,7 +14,12 @@ use crate::observation::version::Version;
 use crate::observation::{Address, AnswerSource, CertificateProblem, End, Observation, OwnLimit, Resolution, TlsFault};
 
 /// The extra purposes with a series, in the order of their table.
-pub(super) const EXTRA_PURPOSES: [Purpose; 3] = [Purpose::Confirm, Purpose::Recheck, Purpose::StaleAddress];
+pub(super) const EXTRA_PURPOSES: [Purpose; 4] = [
+    Purpose::Confirm,
+    Purpose::Recheck,
+    Purpose::StaleAddress,
+    Purpose::Patient,
+];
 
 /// Everything one hop has counted. A failed resolution, a refused connection and an invalid response are rows of
 /// `failures`; the first-byte phase is the first histogram: what two families share is kept once.
@@ -168,6 +173,10 @@ impl State {
         let purpose = EXTRA_PURPOSES.iter().position(|purpose| *purpose == finding.purpose);
         if let (true, Some(purpose)) = (made, purpose) {
             self.extra[purpose] += 1;
+        }
+        // No other probe waits as long as the gateway in front does.
+        if let (Purpose::Patient, Some(seen)) = (finding.purpose, finding.observation()) {
+            self.record_near(seen, finding.outcome.cause());
         }
     }
 

@@ -32,12 +32,24 @@ pub const RECOGNISED_BODY: usize = 4096;
 /// Interim (1xx) responses skipped before the final one; a peer that sends more never means to answer.
 const MAX_INTERIM: u32 = 64;
 
+/// How HTTP/1 asks; HTTP/2 has one form only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Form {
+    /// HTTP/1.1; the connection ends with the answer.
+    #[default]
+    Alone,
+    /// HTTP/1.1; the connection stays.
+    Kept,
+    /// HTTP/1.0, without `Host` where none is given.
+    Old,
+}
+
 /// The request of one probe, whatever version carries it.
 #[derive(Clone, Debug)]
 pub struct Ask<'a> {
     /// The method.
     pub method: &'a Method,
-    /// `Host` or `:authority`.
+    /// `Host` or `:authority`; empty for none, which only [`Form::Old`] may have.
     pub host: &'a HeaderValue,
     /// Path and query.
     pub path: &'a str,
@@ -49,6 +61,8 @@ pub struct Ask<'a> {
     pub body: Option<&'a Bytes>,
     /// Which headers of the answer are kept.
     pub kept: &'a KeptHeaders,
+    /// Version and life of the connection.
+    pub form: Form,
 }
 
 /// The headers a target is asked with: ours, then the configured ones and the credentials.

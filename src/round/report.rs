@@ -13,11 +13,7 @@ impl HopRun {
         self.standing.take(self.key, |facts: &mut HopFacts| {
             facts.complete = state.first_round_done;
             (facts.last_failed, facts.well_since) = (state.last_failed, state.well_since);
-            let apart = state.told_apart();
-            facts.evidence = state.failing.as_ref().map(|(_, evidence)| match &apart {
-                Some(apart) => format!("{evidence}; {apart}").into(),
-                None => evidence.clone(),
-            });
+            facts.evidence = state.evidence();
             facts.believe(&state.status, &state.recognised, |target| {
                 self.targets[target].target.host.to_string().into()
             });

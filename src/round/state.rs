@@ -15,6 +15,7 @@ use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Recognised};
 use crate::health;
 use crate::history::{Record, Trail};
 use crate::observation::{Address, Resolution};
+use crate::prevention::patient::Patience;
 use crate::probe::Prepared;
 use crate::stale::Answers;
 use crate::upstream::Host;
@@ -53,6 +54,7 @@ pub(super) struct State {
     pub(super) recognised: BTreeMap<Place, Recognised>,
     /// When each place that is believed failing, or waits for its confirmation, was last seen to fail.
     pub(super) failed_at: BTreeMap<Place, Instant>,
+    pub(super) patience: Patience,
     /// Since when the hop fails, and what was seen then.
     pub(super) failing: Option<(SystemTime, Arc<str>)>,
 }
@@ -73,7 +75,8 @@ pub struct HopFailing {
 impl State {
     /// What is confirmed failing, if anything is.
     pub(super) fn failing(&self) -> Option<HopFailing> {
-        let (since, evidence) = self.failing.clone()?;
+        let since = self.failing.as_ref()?.0;
+        let evidence = self.evidence()?;
         let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
         for cause in self.status.believed().filter_map(|(_, believed)| believed.cause()) {
             *causes.entry(cause).or_default() += 1;
@@ -90,6 +93,17 @@ impl State {
             since,
             evidence,
         })
+    }
+
+    /// What was seen when the hop began to fail, and what patience has found out since.
+    pub(super) fn evidence(&self) -> Option<Arc<str>> {
+        let (_, evidence) = self.failing.as_ref()?;
+        let told = self.patience.told().map(ToString::to_string);
+        let more: Vec<String> = self.told_apart().map(|apart| apart.to_string()).into_iter().chain(told).collect();
+        match more.as_slice() {
+            [] => Some(evidence.clone()),
+            more => Some(format!("{evidence}; {}", more.join("; ")).into()),
+        }
     }
 
     /// Remembers what failed answers say, as long as their places fail or wait for a confirmation.

@@ -63,7 +63,12 @@ fn fill(metrics: &Metrics, upstream: &Arc<Upstream>, name: &str) {
     if upstream.hop(name).unwrap().resolves() {
         hop.resolvers_disagree(Some(true));
     }
-    for purpose in [Purpose::Confirm, Purpose::Recheck, Purpose::StaleAddress] {
+    for purpose in [
+        Purpose::Confirm,
+        Purpose::Recheck,
+        Purpose::StaleAddress,
+        Purpose::Patient,
+    ] {
         let mut extra = finding(upstream, Outcome::Success, Seen::Nothing);
         extra.purpose = purpose;
         hop.record(&extra);

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::observation::HttpFault;
 use crate::probe::http::body::Chunked;
 use crate::probe::http::head::{self, Framing};
-use crate::probe::http::{Ask, ExchangeEnd, MAX_INTERIM, Progress, ReadLimits};
+use crate::probe::http::{Ask, ExchangeEnd, Form, MAX_INTERIM, Progress, ReadLimits};
 use crate::probe::tls::alert_of;
 
 /// Sends the request and reads the response before the deadline. Also returns when the first byte came.
@@ -43,6 +43,13 @@ where
         Ok(Finish::Alert(alert)) => ExchangeEnd::TlsAlert(alert),
     };
     (end, first_byte)
+}
+
+/// Waits on a connection nobody uses. True as soon as the peer ends it, or says something nobody asked for, which ends it as
+/// well; false when that did not happen by then.
+pub async fn ends_by<S: AsyncRead + Unpin>(stream: &mut S, by: Instant) -> bool {
+    let mut unasked = Vec::new();
+    timeout_at(by, read_some(stream, &mut unasked)).await.is_ok()
 }
 
 /// How the conversation ended, if no deadline ended it.
@@ -84,16 +91,28 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, ask: &Ask<'_>) -> io::Resul
 fn serialize(ask: &Ask<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(384 + ask.body.map_or(0, |body| body.len()));
     let mut add = |part: &[u8]| bytes.extend_from_slice(part);
-    for part in [ask.method.as_str(), " ", ask.path, " HTTP/1.1\r\nHost: "] {
+    let version = if ask.form == Form::Old {
+        " HTTP/1.0"
+    } else {
+        " HTTP/1.1"
+    };
+    for part in [ask.method.as_str(), " ", ask.path, version] {
         add(part.as_bytes());
     }
-    add(ask.host.as_bytes());
+    if !ask.host.is_empty() {
+        add(b"\r\nHost: ");
+        add(ask.host.as_bytes());
+    }
     for (name, value) in ask.headers {
         for part in [b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()] {
             add(part);
         }
     }
-    for part in ["\r\ntraceparent: ", &ask.traceparent, "\r\nConnection: close\r\n\r\n"] {
+    let connection = match ask.form {
+        Form::Alone => "\r\nConnection: close",
+        Form::Kept | Form::Old => "",
+    };
+    for part in ["\r\ntraceparent: ", &ask.traceparent, connection, "\r\n\r\n"] {
         add(part.as_bytes());
     }
     add(ask.body.map_or(&[], |body| body));
@@ -271,6 +290,7 @@ mod tests {
             traceparent: String::new(),
             body: None,
             kept: &KeptHeaders::default(),
+            form: Form::default(),
         };
         let (end, _) = exchange(&mut ours, &ask, limits, deadline, SystemTime::UNIX_EPOCH).await;
         peer.abort();

@@ -1,0 +1,32 @@
+//! Whose turn it is among the hops of one upstream: the pace of all requests, and one at a time of those that wait long.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::pace::Pace;
+
+/// The turns of one upstream. Its hops share them.
+#[derive(Debug)]
+pub struct Turns {
+    pace: Mutex<Pace>,
+    /// One patient probe at a time.
+    pub(super) patient: Semaphore,
+}
+
+impl Turns {
+    /// `max_rate` in requests per second.
+    pub fn new(max_rate: f64) -> Turns {
+        Turns {
+            pace: Mutex::new(Pace::new(max_rate)),
+            patient: Semaphore::new(1),
+        }
+    }
+
+    /// The moment of the next request; `None` where there is none before `not_after`.
+    pub(super) fn reserve(&self, not_after: Instant) -> Option<Instant> {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.reserve(Instant::now(), not_after)
+    }
+}
