@@ -244,6 +244,8 @@ fn upstream(number: usize) -> Arc<Upstream> {
         gateway: None,
         user_view: true,
         limits: Limits::default(),
+        kept_idle: None,
+        health_check: None,
         targets: vec![Arc::new(target)],
     };
     Arc::new(Upstream {

@@ -27,8 +27,11 @@ use crate::upstream::{EvidencePolicy, Upstream};
 /// With nothing to do the scheduler sleeps this long at a time.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Probes under way in the whole process that wait for minutes. They hold a descriptor each, and nobody waits for them.
-const LONG_AT_ONCE: usize = 32;
+/// Patient probes under way in the whole process. In an outage of many upstreams a few tell what all would.
+const PATIENT_AT_ONCE: usize = 32;
+/// Connections left idle in the whole process. Each holds a descriptor, and nobody waits for what it shows: with thousands of
+/// upstreams a first row of measurements takes hours.
+const IDLE_AT_ONCE: usize = 64;
 
 /// An upstream with its hops under way.
 #[derive(Debug)]
@@ -95,7 +98,8 @@ impl Engine {
             shared: Arc::new(Shared {
                 prober: Arc::new(Prober::new(0.0)),
                 slots: Arc::new(Semaphore::new(0)),
-                long: Arc::new(Semaphore::new(LONG_AT_ONCE)),
+                patient: Arc::new(Semaphore::new(PATIENT_AT_ONCE)),
+                idle: Arc::new(Semaphore::new(IDLE_AT_ONCE)),
                 metrics: metrics.clone(),
                 history,
                 forward: forward.clone(),

@@ -4,7 +4,7 @@ pub mod limits;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::cause::Cause;
 use crate::observation::{Address, Observation, OwnLimit, Resolution};
@@ -23,6 +23,10 @@ pub enum Purpose {
     StaleAddress,
     /// One that waits longer than the gateway in front does.
     Patient,
+    /// A connection left idle after an answer.
+    Keepalive,
+    /// The gateway's own health check, replayed.
+    HealthCheck,
 }
 
 impl Purpose {
@@ -34,6 +38,8 @@ impl Purpose {
             Purpose::Recheck => "recheck",
             Purpose::StaleAddress => "stale_address",
             Purpose::Patient => "patient",
+            Purpose::Keepalive => "keepalive",
+            Purpose::HealthCheck => "health_check",
         }
     }
 }
@@ -151,6 +157,17 @@ impl Finding {
     }
 }
 
+/// How long an origin keeps idle connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptIdle {
+    /// They last this long.
+    For(Duration),
+    /// They last at least this long.
+    AtLeast(Duration),
+    /// There are none: each answer ends its connection.
+    Never,
+}
+
 /// The confirmed state of one address and path of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirmed {
@@ -186,7 +203,7 @@ pub struct RoundSummary {
     /// Distinct addresses of the answers, before the bound.
     pub dns_addresses: usize,
     /// The lowest time to live of the answers.
-    pub dns_ttl: Option<std::time::Duration>,
+    pub dns_ttl: Option<Duration>,
     /// The set of resolved addresses differs from that of the round before.
     pub dns_changed: bool,
 }

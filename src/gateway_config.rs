@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::upstream::{LimitKind, Limits};
+use crate::upstream::{HealthCheck, LimitKind, Limits};
 
 mod files;
 pub mod haproxy;
@@ -56,8 +56,19 @@ pub struct Said {
     pub access_logs: Vec<AccessLog>,
     /// Where errors are logged, in the order of the file.
     pub error_logs: Vec<Target>,
+    /// How it checks the health of servers, where that can be replayed.
+    pub checks: Vec<Checked>,
     /// What could not be read, one sentence each, with `file:line`.
     pub notes: Vec<String>,
+}
+
+/// A server whose health is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// As a URL has it, port included.
+    pub server: String,
+    /// How.
+    pub check: HealthCheck,
 }
 
 /// A limit, at every place that passes requests on.

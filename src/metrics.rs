@@ -13,6 +13,7 @@ mod hop;
 mod labels;
 mod latency;
 mod origins;
+mod prevention;
 mod process;
 mod shape;
 mod state;

@@ -3,11 +3,14 @@
 //! Resolution is its own step, once a round, with its own deadline; see [`dns`]. A probe knows nothing of metrics,
 //! configuration files or what is a good answer, so that the one-shot command and the tests use it as it is.
 
+mod check;
 pub mod connect;
 pub mod dns;
 pub mod http;
+mod idle;
 mod listeners;
 pub mod meter;
+mod open;
 pub mod tls;
 mod watch;
 
@@ -21,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use url::Url;
 
+pub use check::Checked;
 pub use watch::Watch;
 
 use crate::observation::listening::Listening;

@@ -3,6 +3,9 @@
 //! First attempts make the round; confirmations and rechecks run beside the schedule and count apart.
 
 mod again;
+mod ahead;
+mod check;
+mod idle;
 mod lines;
 mod listening;
 mod patient;
@@ -54,8 +57,10 @@ pub struct Shared {
     pub prober: Arc<Prober>,
     /// One permit per probe under way.
     pub slots: Arc<Semaphore>,
-    /// One permit per probe that waits for minutes: they take no slot from the rounds.
-    pub long: Arc<Semaphore>,
+    /// One permit per patient probe: those that wait for minutes take no slot from the rounds.
+    pub patient: Arc<Semaphore>,
+    /// One permit per connection left idle.
+    pub idle: Arc<Semaphore>,
     /// Where findings are counted.
     pub metrics: Metrics,
     /// Where findings are kept.
@@ -102,6 +107,7 @@ pub struct HopRun {
     running: AtomicBool,
     rechecking: AtomicBool,
     comparing: AtomicBool,
+    checking: AtomicBool,
     retired: AtomicBool,
     next_address: AtomicUsize,
 }
@@ -138,6 +144,7 @@ impl HopRun {
             running: AtomicBool::new(false),
             rechecking: AtomicBool::new(false),
             comparing: AtomicBool::new(false),
+            checking: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             next_address: AtomicUsize::new(0),
         }
@@ -470,6 +477,8 @@ impl HopRun {
         state.recognise(&findings, now);
         let began = self.apply(&mut state, &plan.changes, &findings, now);
         let patient = self.to_be_patient_with(&mut state, &findings, now);
+        let idle = self.to_be_left_idle(&mut state, &chosen.work, now);
+        self.take_over(&mut state, &chosen.work);
         let stale = state.stale_addresses(&self.targets, resolutions, now);
         let healthy = state.count_addresses().healthy;
         state.trail.healthy(healthy, clock::now());
@@ -498,6 +507,11 @@ impl HopRun {
             let (hop, shared) = (self.clone(), shared.clone());
             tokio::spawn(async move { hop.wait_patiently(&shared, work).await });
         }
+        if let Some(idle) = idle {
+            let (hop, shared) = (self.clone(), shared.clone());
+            tokio::spawn(async move { hop.leave_idle(&shared, idle).await });
+        }
+        self.begin_health_checks(shared);
         if !stale.is_empty() {
             let (hop, shared, until) = (self.clone(), shared.clone(), now + self.upstream.interval);
             tokio::spawn(async move { hop.probe_all(&shared, &stale, Purpose::StaleAddress, until).await });

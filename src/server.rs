@@ -32,7 +32,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use connection::serve;
 pub use probe_endpoint::{Ask, Asked, Phases, ProbeEndpoint, Probed, Refusal};
-pub use view::{Failing, HopDetail, HopState, HopStatus, TrafficStatus, UpstreamDetail, UpstreamStatus, Watched};
+pub use view::{
+    Ahead, Failing, HopDetail, HopState, HopStatus, TrafficStatus, UpstreamDetail, UpstreamStatus, Watched,
+};
 pub use web_config::WebConfig;
 
 use crate::health::Answers;

@@ -168,6 +168,10 @@ pub struct Hop {
     pub user_view: bool,
     /// What the next gateway outward tolerates of this hop: the innermost gateway's limits on the origin hop. Empty without one.
     pub limits: Limits,
+    /// How long the next gateway outward keeps an idle connection to this hop; `None` where it is not known that it reuses any.
+    pub kept_idle: Option<Duration>,
+    /// How the next gateway outward checks the health of this hop; on the origin hop only, and only where it is known.
+    pub health_check: Option<HealthCheck>,
     /// One on a gateway hop; on the origin hop one per entry of the list. Never empty.
     pub targets: Vec<Arc<Target>>,
 }
@@ -212,6 +216,13 @@ impl Gateway {
             Some((_, LimitSource::File { path, directive })) => format!("{path}, {directive}"),
         }
     }
+
+    /// How long it keeps an idle connection, where it is known to reuse them: that is written, or its own configuration says
+    /// so.
+    pub fn keeps_idle(&self) -> Option<Duration> {
+        let known = self.sources.iter().any(|(kind, _)| *kind == LimitKind::Idle);
+        self.limits.idle.filter(|_| known)
+    }
 }
 
 /// Where a limit is known from that is not its kind's default.
@@ -226,6 +237,36 @@ pub enum LimitSource {
         /// The directive that sets it.
         directive: &'static str,
     },
+}
+
+/// A gateway's own health check of the servers behind it, to be replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What it asks; an answer below 400 passes. `None` where a connection is all it wants.
+    pub request: Option<CheckRequest>,
+    /// The port it asks, where that is not the one of the address.
+    pub port: Option<u16>,
+    /// How often.
+    pub interval: Duration,
+    /// How long it waits, connecting included.
+    pub timeout: Duration,
+    /// Failures in a row until it takes a server out.
+    pub unhealthy_after: u32,
+    /// Successes in a row until it puts it back.
+    pub healthy_after: u32,
+}
+
+/// The request of a health check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckRequest {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    /// The `Host` it sends: `None` for that of the target, an empty one for none at all.
+    pub host: Option<HeaderValue>,
+    /// HTTP/1.0 rather than 1.1.
+    pub http10: bool,
 }
 
 /// One thing a gateway limits.

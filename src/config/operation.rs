@@ -148,26 +148,9 @@ pub struct Route {
     pub upstream: String,
 }
 
-/// The gateway's own health check, to be replayed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// What it asks.
-    pub path: String,
-    /// How often.
-    pub interval: Duration,
-    /// How long it waits.
-    pub timeout: Duration,
-    /// Failures in a row until it takes a server out.
-    pub unhealthy_after: u32,
-    /// Successes in a row until it puts it back.
-    pub healthy_after: u32,
-}
-
 /// What an upstream says besides what is probed.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct UpstreamExtras {
-    /// The gateway's health check.
-    pub health_check: Option<HealthCheck>,
     /// Paths whose content may be compared between hops.
     pub stable_content: Vec<String>,
 }

@@ -12,7 +12,7 @@ use super::file::{File, GatewayEntry, HopEntry, Settings, UpstreamEntry};
 use super::operation::{ConfigFile, GatewaySettings, UpstreamExtras};
 use super::reader::{At, Context};
 use crate::upstream::{
-    Confirm, DEFAULT_INTERVAL, DEFAULT_MAX_RATE, DEFAULT_TIMEOUT, Gateway, Hop, Limits, ORIGIN, Spike, Target, Upstream,
+    Confirm, DEFAULT_INTERVAL, DEFAULT_MAX_RATE, DEFAULT_TIMEOUT, Gateway, Hop, ORIGIN, Spike, Target, Upstream,
 };
 
 mod config_file;
@@ -41,6 +41,7 @@ pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
     let config_files = config_file::look_at(&file.gateways, cx);
     let known = Known {
         gateways: gateway::by_name(&file.gateways, &config_files, cx),
+        files: &config_files,
         modules: by_name(&file.modules),
         defaults: &file.defaults,
     };
@@ -79,6 +80,7 @@ pub fn lone_upstream(
 ) -> Option<(Upstream, UpstreamExtras)> {
     let known = Known {
         gateways: HashMap::new(),
+        files: &[],
         modules: by_name(modules),
         defaults,
     };
@@ -96,6 +98,7 @@ fn by_name(modules: &[(At<String>, Settings)]) -> HashMap<&str, &Settings> {
 /// What upstreams refer to.
 struct Known<'a> {
     gateways: HashMap<&'a str, (Arc<Gateway>, bool)>,
+    files: &'a [ConfigFile],
     modules: HashMap<&'a str, &'a Settings>,
     defaults: &'a Settings,
 }
@@ -168,7 +171,6 @@ fn upstream(entry: &UpstreamEntry, known: &Known<'_>, cx: &Context<'_>) -> Optio
     };
     fits(entry, &upstream, &layers, cx);
     let extras = UpstreamExtras {
-        health_check: pick(&layers, |settings| settings.health_check.as_ref()),
         stable_content: pick(&layers, |settings| settings.stable_content.as_ref()).unwrap_or_default(),
     };
     upstream.fingerprint = fingerprint::of(&upstream, &extras);
@@ -214,7 +216,7 @@ fn hops(entry: &UpstreamEntry, layers: &[&Settings], known: &Known<'_>, cx: &Con
     let paths = pick_paths(layers);
     let mut hops: Vec<Hop> = Vec::new();
     let mut complete = true;
-    let (mut outer, mut verify) = (Limits::default(), true);
+    let (mut outer, mut verify) = (None::<Arc<Gateway>>, true);
     let mut passed = HashSet::new();
     for via in entry.via.iter().flatten() {
         let gateway = gateway::of(via, known, cx);
@@ -237,10 +239,13 @@ fn hops(entry: &UpstreamEntry, layers: &[&Settings], known: &Known<'_>, cx: &Con
             name: gateway.name.clone(),
             gateway: Some(gateway.clone()),
             user_view: false,
-            limits: std::mem::replace(&mut outer, gateway.limits),
+            limits: outer.as_ref().map(|outer| outer.limits).unwrap_or_default(),
+            kept_idle: outer.as_ref().and_then(|outer| outer.keeps_idle()),
+            health_check: None,
             targets: vec![Arc::new(target)],
         });
         verify = verifies;
+        outer = Some(gateway);
     }
     if let Some(entries) = &entry.origin {
         let build = |entry: &HopEntry| {
@@ -253,7 +258,10 @@ fn hops(entry: &UpstreamEntry, layers: &[&Settings], known: &Known<'_>, cx: &Con
             name: ORIGIN.into(),
             gateway: None,
             user_view: false,
-            limits: outer,
+            limits: outer.as_ref().map(|outer| outer.limits).unwrap_or_default(),
+            kept_idle: outer.as_ref().and_then(|outer| outer.keeps_idle()),
+            health_check: pick(layers, |settings| settings.health_check.as_ref())
+                .or_else(|| config_file::health_check(known.files, &outer?.name, &targets)),
             targets,
         });
         if entries.is_empty() {

@@ -5,7 +5,6 @@ use super::tree::{Kind, Node};
 
 /// Key paths, `[]` for any item of a list, with what is said of them.
 const UNUSED: &[(&str, &str)] = &[
-    ("*.health_check", "health checks are not replayed yet"),
     ("*.content", "content is not compared between hops yet"),
     (
         "alertmanager",

@@ -31,6 +31,7 @@ impl Watched for Shown {
                 .map(|hop| HopDetail {
                     hop: Arc::clone(&hop.hop),
                     trail: hop.trail(),
+                    ahead: hop.ahead(),
                 })
                 .collect(),
             traffic: self.traffic(run),

@@ -103,6 +103,8 @@ pub struct Settings {
     pub is_http: bool,
     /// The health check; `None` where it is not a plain request.
     pub check: Option<Check>,
+    /// The health check is neither a plain request nor a connection.
+    checks_otherwise: bool,
     /// The `Host` it gives to requests.
     pub host: Option<Rc<str>>,
     timeouts: Timeouts,
@@ -345,10 +347,20 @@ fn setting(line: &Line, settings: &mut Settings) {
         ("option", "httplog" | "httpslog") => settings.log_format = LogFormat::Http,
         ("option", "tcplog") => settings.log_format = LogFormat::Connection,
         ("default_backend", name) => settings.default_backend = Some(Rc::from(name)),
-        ("option", "httpchk") => settings.check = Check::of_option(line.from(2)),
-        ("http-check", "send") => settings.check = settings.check.take().and_then(|check| check.sending(line.from(2))),
+        ("option", "httpchk") => {
+            settings.check = Check::of_option(line.from(2));
+            settings.checks_otherwise = settings.check.is_none();
+        }
+        ("http-check", "send") => {
+            settings.check = settings.check.take().and_then(|check| check.sending(line.from(2)));
+            settings.checks_otherwise |= settings.check.is_none();
+        }
         // A sequence of steps, or an answer that is no plain 2xx or 3xx.
-        ("http-check", "connect" | "expect") => settings.check = None,
+        ("http-check", "connect" | "expect") => (settings.check, settings.checks_otherwise) = (None, true),
+        // Of another protocol.
+        ("option", word) if word.ends_with("-check") || word.ends_with("-chk") => {
+            (settings.check, settings.checks_otherwise) = (None, true);
+        }
         ("http-request", "set-header") if line.word(2).eq_ignore_ascii_case("host") && line.words.len() == 4 => {
             settings.host = Some(Rc::from(line.word(3))).filter(|host: &Rc<str>| !host.contains('%'));
         }

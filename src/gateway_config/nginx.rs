@@ -60,6 +60,7 @@ impl Found {
             limits: limits::of(self),
             access_logs: logs::access(self),
             error_logs: self.error_logs.iter().map(|log| logs::target(log)).collect(),
+            checks: Vec::new(),
             notes: self.unread.clone(),
         }
     }

@@ -257,6 +257,15 @@ families! {
     ACCEPT_QUEUE_LIMIT "badgateway_accept_queue_limit" Gauge None ["upstream" "address"]
         "Connections that may wait to be accepted by an origin on this host.";
 
+    KEEPALIVE_IDLE "badgateway_keepalive_idle_seconds" Gauge Seconds ["upstream" "address"]
+        "How long the origin keeps an idle connection, in seconds.";
+    KEEPALIVE_IDLE_LOWER_BOUND "badgateway_keepalive_idle_lower_bound_seconds" Gauge Seconds ["upstream" "address"]
+        "The origin keeps an idle connection at least this long, in seconds.";
+    HEALTH_CHECK_HEALTHY "badgateway_health_check_healthy" Gauge None ["upstream" "address"]
+        "What the gateway's health check, replayed, says of the address: 1 to keep it, 0 to take it out.";
+    HEALTH_CHECK_TRANSITIONS "badgateway_health_check_transitions_total" Counter None ["upstream"]
+        "Times the gateway's health check, replayed, would have taken an address out or put one back.";
+
     GATEWAY_REQUESTS_FAILED "badgateway_gateway_requests_failed_total" Counter None ["gateway" "upstream" "cause"]
         "Real requests whose final outcome was a failure, by cause.";
     GATEWAY_RESPONSES "badgateway_gateway_responses_total" Counter None ["gateway" "upstream" "code"]

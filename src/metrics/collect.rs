@@ -228,6 +228,7 @@ impl Collector for Collected {
         addresses::encode(&self.tables, &mut encoder)?;
         super::versions::encode(&self.tables, &mut encoder)?;
         super::origins::encode(&self.tables, &mut encoder)?;
+        super::prevention::encode(&self.tables, &mut encoder)?;
         super::gateways::encode(&self.tables, self.now_seconds, &mut encoder)
     }
 }

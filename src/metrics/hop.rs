@@ -8,7 +8,7 @@ use super::labels::Ready;
 use super::process::Process;
 use super::shape::Shape;
 use super::state::State;
-use crate::finding::{AddressCounts, Confirmed, Finding, RoundSummary};
+use crate::finding::{AddressCounts, Confirmed, Finding, KeptIdle, Purpose, RoundSummary};
 use crate::observation::listening::Listening;
 use crate::observation::version::Version;
 use crate::observation::{Address, Resolution};
@@ -44,6 +44,21 @@ impl HopMetrics {
     pub fn record(&self, finding: &Finding) {
         let dropped = self.state().record(finding);
         self.dropped(dropped);
+    }
+
+    /// Requests beside the schedule of which there is no finding.
+    pub fn extra(&self, purpose: Purpose, requests: u64) {
+        self.state().extra(purpose, requests);
+    }
+
+    /// How long idle connections to an address last; `None` where that is not known any more.
+    pub fn kept_idle(&self, address: &Address, kept: Option<KeptIdle>) {
+        self.state().kept_idle(address, kept);
+    }
+
+    /// What the gateway's health check, replayed, says of an address; `turned` when it said the opposite before.
+    pub fn checked(&self, address: &Address, healthy: bool, turned: bool) {
+        self.state().checked(address, healthy, turned);
     }
 
     /// A failure that its confirming retry did not repeat.

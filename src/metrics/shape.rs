@@ -48,8 +48,10 @@ impl Shape {
             Purpose::Scheduled => false,
             Purpose::Confirm | Purpose::Recheck => true,
             Purpose::StaleAddress => self.resolves,
-            // They show from the first one on: most hops never need one.
+            // It shows from the first one on: most hops never need one.
             Purpose::Patient => false,
+            Purpose::Keepalive => self.hop.is_origin() && self.hop.kept_idle.is_some(),
+            Purpose::HealthCheck => self.hop.health_check.is_some(),
         }
     }
 

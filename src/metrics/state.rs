@@ -8,17 +8,19 @@ use super::values::{Codes, Exemplar, Histogram, Largest, Ratio, SLOW, Total};
 use crate::cause::Cause;
 use crate::clock;
 use crate::finding::limits::{PROBED, used};
-use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Purpose, RoundSummary};
+use crate::finding::{AddressCounts, Confirmed, Finding, KeptIdle, Outcome, Purpose, RoundSummary};
 use crate::observation::listening::Listening;
 use crate::observation::version::Version;
 use crate::observation::{Address, AnswerSource, CertificateProblem, End, Observation, OwnLimit, Resolution, TlsFault};
 
 /// The extra purposes with a series, in the order of their table.
-pub(super) const EXTRA_PURPOSES: [Purpose; 4] = [
+pub(super) const EXTRA_PURPOSES: [Purpose; 6] = [
     Purpose::Confirm,
     Purpose::Recheck,
     Purpose::StaleAddress,
     Purpose::Patient,
+    Purpose::Keepalive,
+    Purpose::HealthCheck,
 ];
 
 /// Everything one hop has counted. A failed resolution, a refused connection and an invalid response are rows of
@@ -41,6 +43,7 @@ pub(super) struct State {
     pub(super) transient: u64,
     pub(super) aborted: [u64; OwnLimit::ALL.len()],
     pub(super) near: [u64; PROBED.len()],
+    pub(super) check_transitions: u64,
     pub(super) header_bytes: Largest,
     pub(super) body_bytes: Largest,
     pub(super) tls_session: Option<(&'static str, &'static str)>,
@@ -73,6 +76,9 @@ pub(super) struct Place {
     pub(super) listening: Option<Box<Listening>>,
     /// Who answers there, where it shows itself.
     pub(super) version: Option<Version>,
+    pub(super) kept_idle: Option<KeptIdle>,
+    /// Of the gateway's health check, replayed.
+    pub(super) checked_healthy: Option<bool>,
 }
 
 /// How long the certificate is valid that ends first in a chain.
@@ -102,6 +108,7 @@ impl State {
             transient: 0,
             aborted: [0; OwnLimit::ALL.len()],
             near: [0; PROBED.len()],
+            check_transitions: 0,
             header_bytes: Largest::default(),
             body_bytes: Largest::default(),
             tls_session: None,
@@ -170,14 +177,42 @@ impl State {
     /// An extra probe that was not prevented.
     fn record_extra(&mut self, finding: &Finding) {
         let made = matches!(finding.outcome, Outcome::Success | Outcome::Failure(_));
-        let purpose = EXTRA_PURPOSES.iter().position(|purpose| *purpose == finding.purpose);
-        if let (true, Some(purpose)) = (made, purpose) {
-            self.extra[purpose] += 1;
+        if made {
+            self.extra(finding.purpose, 1);
         }
         // No other probe waits as long as the gateway in front does.
         if let (Purpose::Patient, Some(seen)) = (finding.purpose, finding.observation()) {
             self.record_near(seen, finding.outcome.cause());
         }
+    }
+
+    /// Requests beside the schedule.
+    pub(super) fn extra(&mut self, purpose: Purpose, requests: u64) {
+        if let Some(at) = EXTRA_PURPOSES.iter().position(|known| *known == purpose) {
+            self.extra[at] += requests;
+        }
+    }
+
+    /// Keeps how long idle connections to an address last, where that has series.
+    pub(super) fn kept_idle(&mut self, address: &Address, kept: Option<KeptIdle>) {
+        if let Some(place) = self.known(address) {
+            place.kept_idle = kept;
+        }
+    }
+
+    /// Keeps what the replayed health check says of an address; `turned` when that is the opposite of what it said before.
+    pub(super) fn checked(&mut self, address: &Address, healthy: bool, turned: bool) {
+        self.check_transitions += u64::from(turned);
+        if let Some(place) = self.known(address) {
+            place.checked_healthy = Some(healthy);
+        }
+    }
+
+    /// An address that has series. One that has none yet, or no more, is given none.
+    fn known(&mut self, address: &Address) -> Option<&mut Place> {
+        self.places
+            .iter_mut()
+            .find(|place| place.address.as_ref() == Some(address))
     }
 
     fn record_times(&mut self, seen: &Observation, failed: bool) {
@@ -340,6 +375,8 @@ impl Place {
             certificate_problem: None,
             listening: None,
             version: None,
+            kept_idle: None,
+            checked_healthy: None,
         }
     }
 }

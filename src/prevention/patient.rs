@@ -13,7 +13,7 @@ pub const LONGEST: Duration = Duration::from_secs(120);
 /// While answers are slow but come, one is asked for this often.
 const EVERY: Duration = Duration::from_secs(600);
 /// Rounds from one to the next at least: a twentieth of the rounds at most.
-const ROUNDS_BETWEEN: u32 = 20;
+pub(super) const ROUNDS_BETWEEN: u32 = 20;
 
 /// What a patient probe of a hop waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub fn plan(limits: &Limits, timeout: Duration) -> Option<Plan> {
 /// How a hop answered in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// Within half of what plain probes wait.
+    /// Within half of what plain probes wait, where it answered; or it failed in another way.
     Quick,
     /// Later, but it answered.
     Slow,
@@ -51,7 +51,9 @@ pub enum Pace {
 #[derive(Debug, Default)]
 pub struct Patience {
     last: Option<Instant>,
-    told: Option<Arc<Told>>,
+    /// The last round was late as well.
+    late: bool,
+    told: Option<Told>,
 }
 
 impl Patience {
@@ -60,6 +62,7 @@ impl Patience {
     /// 1. After a timeout, and every ten minutes while answers are slow.
     /// 2. Never within twenty rounds of the one before.
     pub fn begin(&mut self, pace: Pace, interval: Duration, now: Instant) -> bool {
+        self.late = pace != Pace::Quick;
         let distance = match pace {
             Pace::Quick => return false,
             Pace::TimedOut => interval * ROUNDS_BETWEEN,
@@ -76,17 +79,12 @@ impl Patience {
 
     /// Keeps what one said.
     pub fn tell(&mut self, told: Told) {
-        self.told = Some(Arc::new(told));
+        self.told = Some(told);
     }
 
-    /// What the last one said; nothing once the hop answers quickly again.
-    pub fn told(&self) -> Option<&Arc<Told>> {
-        self.told.as_ref()
-    }
-
-    /// Answers are quick again: what was said of slow ones is over.
-    pub fn forget(&mut self) {
-        self.told = None;
+    /// What the last one said; nothing while the hop answers quickly, or fails in other ways.
+    pub fn told(&self) -> Option<&Told> {
+        self.told.as_ref().filter(|_| self.late)
     }
 }
 
@@ -182,6 +180,24 @@ mod tests {
         assert!(begin(Pace::TimedOut, 300));
         assert!(!begin(Pace::Slow, 899), "ten minutes, where answers come");
         assert!(begin(Pace::Slow, 900));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_said_of_late_answers_says_nothing_of_others() {
+        let (now, interval) = (Instant::now(), secs(15));
+        let mut patience = Patience::default();
+        patience.begin(Pace::TimedOut, interval, now);
+        patience.tell(Told {
+            gateway: "edge".into(),
+            gives_up: secs(30),
+            answered: None,
+            waited: secs(45),
+        });
+        assert!(patience.told().is_some());
+        patience.begin(Pace::Quick, interval, now + interval);
+        assert_eq!(patience.told(), None);
+        patience.begin(Pace::TimedOut, interval, now + interval * 2);
+        assert!(patience.told().is_some(), "late again, and the next probe is not due");
     }
 
     #[test]

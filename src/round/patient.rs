@@ -1,7 +1,6 @@
 //! Patient probes: one place of a hop that does not answer in time is asked once more, beside the rounds, and waited for
 //! longer than the gateway in front would.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -38,23 +37,16 @@ impl HopRun {
         };
         let late = findings.iter().find(timed_out);
         let slowest = || {
-            findings
-                .iter()
-                .filter(slow)
-                .max_by_key(|(_, finding)| first_byte(finding))
+            let slow = findings.iter().filter(slow);
+            slow.max_by_key(|(_, finding)| first_byte(finding))
         };
-        let (pace, (place, _)) = match late
-            .map(|late| (Pace::TimedOut, late))
-            .or_else(|| Some((Pace::Slow, slowest()?)))
-        {
-            Some(found) => found,
-            None => {
-                if !findings.is_empty() && !state.status.is_failing() {
-                    state.patience.forget();
-                }
-                return None;
-            }
+        let (pace, found) = match late.or_else(slowest) {
+            Some(found) if late.is_some() => (Pace::TimedOut, Some(found)),
+            Some(found) => (Pace::Slow, Some(found)),
+            None => (Pace::Quick, None),
         };
+        let begins = state.patience.begin(pace, self.upstream.interval, now);
+        let (place, _) = found.filter(|_| begins)?;
         let target = &self.targets[place.target].target;
         let plan = patient::plan(&self.hop.limits, target.timeout)?;
         let request = target.requests.iter().position(|request| request.label == place.path)?;
@@ -63,13 +55,12 @@ impl HopRun {
             request,
             address: place.address.clone()?,
         };
-        let begins = state.patience.begin(pace, self.upstream.interval, now);
-        begins.then_some(Patient { work, plan })
+        Some(Patient { work, plan })
     }
 
     /// Makes the probe, one at a time of an upstream; where another is under way, or too many are, this one is left out.
     pub(super) async fn wait_patiently(&self, shared: &Shared, Patient { work, plan }: Patient) {
-        let (Ok(_turn), Ok(_long)) = (self.turns.patient.try_acquire(), shared.long.try_acquire()) else {
+        let (Ok(_turn), Ok(_permit)) = (self.turns.patient.try_acquire(), shared.patient.try_acquire()) else {
             return;
         };
         let Some(at) = self.turns.reserve(Instant::now() + self.upstream.interval) else {
@@ -114,17 +105,6 @@ impl HopRun {
             state.patience.tell(told);
         }
         self.report(None);
-    }
-
-    /// The gateway whose limits are those of this hop.
-    fn gateway_in_front(&self) -> Arc<str> {
-        let hops = &self.upstream.hops;
-        let here = hops
-            .iter()
-            .position(|hop| hop.name == self.hop.name)
-            .unwrap_or_default();
-        let front = here.checked_sub(1).and_then(|front| hops.get(front));
-        front.map_or_else(|| "the gateway".into(), |front| front.name.clone())
     }
 }
 

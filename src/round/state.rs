@@ -15,6 +15,8 @@ use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Recognised};
 use crate::health;
 use crate::history::{Record, Trail};
 use crate::observation::{Address, Resolution};
+use crate::prevention::health_check::Replay;
+use crate::prevention::keepalive::Idle;
 use crate::prevention::patient::Patience;
 use crate::probe::Prepared;
 use crate::stale::Answers;
@@ -55,6 +57,10 @@ pub(super) struct State {
     /// When each place that is believed failing, or waits for its confirmation, was last seen to fail.
     pub(super) failed_at: BTreeMap<Place, Instant>,
     pub(super) patience: Patience,
+    /// How long idle connections last, by target and address.
+    pub(super) idle: BTreeMap<(usize, Address), Idle>,
+    /// The gateway's health check, replayed, by target and address.
+    pub(super) checks: BTreeMap<(usize, Address), Replay>,
     /// Since when the hop fails, and what was seen then.
     pub(super) failing: Option<(SystemTime, Arc<str>)>,
 }
@@ -99,7 +105,12 @@ impl State {
     pub(super) fn evidence(&self) -> Option<Arc<str>> {
         let (_, evidence) = self.failing.as_ref()?;
         let told = self.patience.told().map(ToString::to_string);
-        let more: Vec<String> = self.told_apart().map(|apart| apart.to_string()).into_iter().chain(told).collect();
+        let more: Vec<String> = self
+            .told_apart()
+            .map(|apart| apart.to_string())
+            .into_iter()
+            .chain(told)
+            .collect();
         match more.as_slice() {
             [] => Some(evidence.clone()),
             more => Some(format!("{evidence}; {}", more.join("; ")).into()),
@@ -186,6 +197,15 @@ impl State {
             }
             Outcome::Aborted(_) | Outcome::Skipped => {}
         }
+    }
+
+    /// Some path of the address is confirmed failing.
+    pub(super) fn fails(&self, target: usize, address: &Address) -> bool {
+        let mut of_address = self
+            .status
+            .believed()
+            .filter(|(place, _)| place.target == target && place.address.as_ref() == Some(address));
+        of_address.any(|(_, believed)| believed != Confirmed::Healthy)
     }
 
     /// Addresses by what is believed of them.

@@ -13,6 +13,8 @@ pub struct Turns {
     pace: Mutex<Pace>,
     /// One patient probe at a time.
     pub(super) patient: Semaphore,
+    /// One connection at a time that is left idle.
+    pub(super) idle: Semaphore,
 }
 
 impl Turns {
@@ -21,6 +23,7 @@ impl Turns {
         Turns {
             pace: Mutex::new(Pace::new(max_rate)),
             patient: Semaphore::new(1),
+            idle: Semaphore::new(1),
         }
     }
 

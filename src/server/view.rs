@@ -1,13 +1,14 @@
 //! What the pages and the API show of upstreams: plain data, filled by the daemon, read by many.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::cause::Cause;
 use crate::diagnosis::LogEvidence;
 use crate::finding::AddressCounts;
 use crate::history::{RoundPoint, Trail};
 use crate::metrics::LoggedTraffic;
+use crate::observation::Address;
 use crate::upstream::{Hop, Upstream};
 use crate::verdict::Diagnosis;
 
@@ -94,6 +95,26 @@ pub struct HopDetail {
     pub hop: Arc<Hop>,
     /// What it did of late.
     pub trail: Trail,
+    /// What probes beside the rounds found that will fail next.
+    pub ahead: Vec<Ahead>,
+}
+
+/// What a probe beside the rounds found at an address of the origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// It ends idle connections that the gateway still reuses.
+    EndsIdle {
+        /// Which.
+        address: Address,
+        /// After this.
+        kept: Duration,
+        /// The gateway keeps them for this long.
+        limit: Duration,
+    },
+    /// The gateway's health check fails there, and real requests do not.
+    TakenOut(Address),
+    /// The gateway's health check passes there, and real requests fail.
+    LeftIn(Address),
 }
 
 /// Real traffic of an upstream in the log of one gateway.

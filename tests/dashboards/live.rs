@@ -16,7 +16,7 @@ use super::support::daemon::{Daemon, scratch};
 use super::support::nginx_lines::{Lines, Request};
 use super::support::peers::http1::{self, Ending, OK, answers};
 use super::support::peers::tls::Tls;
-use super::support::peers::{Behaviour, serve, tcp};
+use super::support::peers::{Behaviour, read_head, say, serve, tcp};
 use super::support::pki::{Flaw, NAME, Pki};
 use super::support::stack::{prometheus_with, query};
 use super::support::{dns, http, programs};
@@ -323,6 +323,20 @@ const SHOWS: &[Shows] = &[
         &[("gateway", "front"), ("log", "access")],
         0.02,
     ),
+    (
+        "prevention",
+        "Idle connections, origin against gateway",
+        "",
+        &[("upstream", "closing")],
+        0.2,
+    ),
+    (
+        "prevention",
+        "The gateway's health check, replayed",
+        "",
+        &[("upstream", "lasting")],
+        3.0,
+    ),
 ];
 
 const UPSTREAMS: &[&str] = &[
@@ -365,6 +379,19 @@ fn flaky() -> Behaviour {
     })
 }
 
+/// Answers on one connection for as long as it is asked, or once and no longer than this.
+fn keeps(time: Option<Duration>) -> Behaviour {
+    Box::new(move |wire| {
+        while !read_head(wire).is_empty() {
+            say(wire, OK);
+            if let Some(time) = time {
+                std::thread::sleep(time);
+                return wire.finish();
+            }
+        }
+    })
+}
+
 /// One upstream for each kind of fault, and what must live as long as the test.
 fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
     let pki = Pki::new(scratch);
@@ -400,9 +427,12 @@ fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
         { "name": "large", "origin": url(serve(answers(http1::large_head(4, 900)))), "via": through(good) },
         { "name": "flaky", "origin": url(serve(flaky())) },
         { "name": "logged", "origin": { "url": format!("http://{NAME}:{}/", good.port()), "resolvers": resolver }, "via": [{ "gateway": "front", "url": url(good) }] },
+        { "name": "closing", "origin": url(serve(keeps(Some(Duration::from_millis(300))))), "via": through(good) },
+        { "name": "lasting", "origin": url(serve(keeps(None))), "via": through(good), "health_check": { "path": "/", "interval": "1s" } },
         { "name": "busy", "origin": { "url": format!("http://many.test:{}/", good.port()), "resolvers": resolver }, "max_rate": "2/s", "confirm": { "retries": 0 } },
     ]);
-    let limits = json!({ "first_byte": "2s", "total": "5s", "response_header": "1KiB", "response_body": "1MiB" });
+    let limits =
+        json!({ "first_byte": "2s", "total": "5s", "idle": "1s", "response_header": "1KiB", "response_body": "1MiB" });
     let config = json!({
         "defaults": { "interval": "1s", "timeout": "1s", "confirm": { "delay": "100ms" } },
         "gateways": [

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::hop::host_pattern;
+use http::Method;
+
 use crate::config::operation::{
-    AgentCheck, Alertmanager, Allow, Discovery, HealthCheck, HealthEndpoint, ProbeEndpoint, RecordType, Storage,
+    AgentCheck, Alertmanager, Allow, Discovery, HealthEndpoint, ProbeEndpoint, RecordType, Storage,
 };
 use crate::config::reader::{At, Cursor};
 use crate::config::{number, url, value};
+use crate::upstream::{CheckRequest, HealthCheck};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -210,7 +213,13 @@ pub fn health_check(cursor: &Cursor<'_>) -> Option<At<HealthCheck>> {
     let healthy_after = fields.get("healthy_after").and_then(|number| number.number(1..=1000));
     fields.finish();
     Some(cursor.at(HealthCheck {
-        path: path?.value,
+        request: Some(CheckRequest {
+            method: Method::GET,
+            path: path?.value,
+            host: None,
+            http10: false,
+        }),
+        port: None,
         interval: interval.map_or(10 * SECOND, |interval| interval.value),
         timeout: timeout.map_or(2 * SECOND, |timeout| timeout.value),
         unhealthy_after: unhealthy_after.map_or(3, |number| number.value as u32),

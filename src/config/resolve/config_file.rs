@@ -4,6 +4,7 @@
 //! without the file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::file::GatewayEntry;
 use crate::config::operation::{ConfigFile, Log, LogInput, Syslog};
@@ -11,6 +12,7 @@ use crate::config::reader::Context;
 use crate::gateway::Kind;
 use crate::gateway::log::Parser;
 use crate::gateway_config::{self, LineFormat, Said};
+use crate::upstream::{HealthCheck, Host, Target};
 
 /// Reads every such file.
 pub(super) fn look_at(entries: &[GatewayEntry], cx: &Context<'_>) -> Vec<ConfigFile> {
@@ -52,6 +54,26 @@ pub(super) fn look_at(entries: &[GatewayEntry], cx: &Context<'_>) -> Vec<ConfigF
 /// What the file of a gateway says.
 pub(super) fn said<'a>(gateway: &str, files: &'a [ConfigFile]) -> Option<&'a Said> {
     files.iter().find(|file| *file.gateway == *gateway)?.said.as_ref()
+}
+
+/// How that gateway's file has these servers checked: where it checks all of them, and in one way.
+pub(super) fn health_check(files: &[ConfigFile], gateway: &str, servers: &[Arc<Target>]) -> Option<HealthCheck> {
+    let checks = &said(gateway, files)?.checks;
+    let of = |server: &Arc<Target>| {
+        let authority = match &server.host {
+            Host::Unix(_) => server.host.to_string(),
+            host => format!("{host}:{}", server.port),
+        };
+        let mut checks = checks.iter().filter(move |checked| checked.server == authority);
+        let first = &checks.next()?.check;
+        checks.all(|other| other.check == *first).then_some(first)
+    };
+    let (first, others) = servers.split_first()?;
+    let check = of(first)?;
+    others
+        .iter()
+        .all(|other| of(other) == Some(check))
+        .then(|| check.clone())
 }
 
 /// Fills in the formats of the entry's logs of requests, where the file tells them and the entry does not.

@@ -60,9 +60,13 @@ fn hop(hop: &Hop, state: &mut DefaultHasher) {
         gateway,
         user_view,
         limits,
+        kept_idle,
+        health_check,
         targets,
     } = hop;
-    (name, user_view, targets.len()).hash(state);
+    (name, user_view, kept_idle, targets.len()).hash(state);
+    // Plain data without secrets: what it prints is what it is.
+    format!("{health_check:?}").hash(state);
     self::limits(limits, state);
     if let Some(gateway) = gateway {
         let Gateway {

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Found, Line, LogFormat, Proxy};
-use crate::gateway_config::{AccessLog, Amount, LineFormat, Said, Stated, Target, stated, time};
-use crate::upstream::LimitKind;
+use super::{Check, Found, Line, LogFormat, Proxy};
+use crate::gateway_config::{AccessLog, Amount, Checked, LineFormat, Said, Stated, Target, stated, time};
+use crate::upstream::{HealthCheck, LimitKind};
 
 /// `tune.bufsize` and `tune.maxrewrite` unless configured, bytes.
 const BUFSIZE: u64 = 16_384;
@@ -18,8 +18,44 @@ pub(super) fn of(found: &Found) -> Said {
         limits: limits(found),
         access_logs: access_logs(found),
         error_logs: Vec::new(),
+        checks: checks(found),
         notes: Vec::new(),
     }
+}
+
+/// Servers whose checks are told of at most.
+const MAX_CHECKS: usize = 1000;
+
+/// The health checks that can be replayed: a plain request that any answer below 400 passes, or a connection. What
+/// `timeout check` does not bound has `inter` (`timeout check` in the manual).
+fn checks(found: &Found) -> Vec<Checked> {
+    let backs = found
+        .proxies
+        .iter()
+        .filter(|proxy| proxy.is_back && !proxy.settings.checks_otherwise);
+    let checks = backs.flat_map(|proxy| {
+        let settings = &proxy.settings;
+        proxy
+            .servers
+            .iter()
+            .filter(|server| !server.checked_elsewhere)
+            .filter_map(|server| {
+                let pace = server.pace.as_ref()?;
+                let check = HealthCheck {
+                    request: settings.check.as_ref().map(Check::request),
+                    port: server.check_port,
+                    interval: pace.interval,
+                    timeout: settings.check_timeout().unwrap_or(pace.interval),
+                    unhealthy_after: pace.unhealthy_after,
+                    healthy_after: pace.healthy_after,
+                };
+                Some(Checked {
+                    server: server.authority.clone(),
+                    check,
+                })
+            })
+    });
+    checks.take(MAX_CHECKS).collect()
 }
 
 /// A time that is not written is no limit. `timeout server` is between two operations, and the wait for the first byte is one
@@ -135,6 +171,44 @@ fn target(text: &str) -> Target {
 mod tests {
     use super::*;
     use crate::gateway_config::haproxy;
+
+    #[test]
+    fn checks_that_can_be_replayed_are_told() {
+        let text = "defaults\n mode http\n timeout check 700ms\nbackend plain\n option httpchk GET /up\n \
+            server a 10.0.0.1:80 check inter 500ms fall 4 rise 5\n server b 10.0.0.2:80\n \
+            server c 10.0.0.3:80 check port 8081\n server d 10.0.0.4:80 check addr 10.0.0.9\n\
+            backend modern\n option httpchk\n http-check send meth GET uri /up ver HTTP/1.1 hdr Host app\n \
+            server a 10.0.1.1:80 check\nbackend connects\n server a 10.0.2.1:80 check\n\
+            backend expects\n option httpchk GET /up\n http-check expect string ok\n server a 10.0.3.1:80 check\n\
+            backend database\n option mysql-check\n server a 10.0.4.1:80 check\n";
+        let shown = |checked: &Checked| {
+            let check = &checked.check;
+            let request = check.request.as_ref().map_or("connect".to_owned(), |request| {
+                let host = request.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("?");
+                format!(
+                    "{} {} {host:?} 1.{}",
+                    request.method,
+                    request.path,
+                    u8::from(!request.http10)
+                )
+            });
+            let (every, wait) = (check.interval.as_millis(), check.timeout.as_millis());
+            format!(
+                "{} {request} {:?} {every}/{wait} {}/{}",
+                checked.server, check.port, check.unhealthy_after, check.healthy_after
+            )
+        };
+        let checks = haproxy::read(text, "h.cfg").expect("it is HAProxy's").said().checks;
+        assert_eq!(
+            checks.iter().map(shown).collect::<Vec<_>>(),
+            [
+                r#"10.0.0.1:80 GET /up "" 1.0 None 500/700 4/5"#,
+                r#"10.0.0.3:80 GET /up "" 1.0 Some(8081) 2000/700 3/2"#,
+                r#"10.0.1.1:80 GET /up "app" 1.1 None 2000/700 3/2"#,
+                "10.0.2.1:80 connect None 2000/700 3/2",
+            ]
+        );
+    }
 
     const BASE: &str = "global\n log /dev/log local0\n log /dev/log local1 notice\ndefaults\n mode http\n log global\n";
 

@@ -3,9 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::{HeaderValue, Method};
+
 use super::address::{Place, authority};
 use super::{Line, is_path};
 use crate::gateway_config::time;
+use crate::upstream::CheckRequest;
 
 /// A `server` or `server-template`.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub struct Server {
     pub about: String,
     /// How it is checked; `None` where it is not.
     pub pace: Option<Pace>,
+    /// The port that checks ask, where it is another one.
+    pub check_port: Option<u16>,
+    /// Checks ask another address, or in another way than requests do.
+    pub checked_elsewhere: bool,
 }
 
 /// How often a server is checked, and what turns it.
@@ -40,8 +47,12 @@ pub struct Pace {
 }
 
 /// The request of a health check.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
+    /// How it asks: `OPTIONS` unless it says otherwise.
+    pub method: Method,
+    /// HTTP/1.1 rather than 1.0.
+    pub http11: bool,
     /// What it asks for.
     pub path: Rc<str>,
     /// The `Host` it sends.
@@ -137,6 +148,8 @@ pub(super) fn read(line: &Line, defaults: &[String]) -> Result<Server, String> {
         disabled: false,
         about: String::new(),
         pace: None,
+        check_port: None,
+        checked_elsewhere: false,
     };
     let mut pace = Pace {
         interval: Duration::from_secs(2),
@@ -164,6 +177,10 @@ pub(super) fn read(line: &Line, defaults: &[String]) -> Result<Server, String> {
             "no-check" => checked = false,
             "inter" => pace.interval = time(value, Duration::from_millis(1)).unwrap_or(pace.interval),
             "fall" => pace.unhealthy_after = count(value).unwrap_or(pace.unhealthy_after),
+            "port" => server.check_port = value.parse().ok(),
+            "addr" | "check-ssl" | "check-send-proxy" | "check-proto" | "check-via-socks4" | "track" => {
+                server.checked_elsewhere = true;
+            }
             "rise" => pace.healthy_after = count(value).unwrap_or(pace.healthy_after),
             "send-proxy" | "send-proxy-v2" | "send-proxy-v2-ssl" | "send-proxy-v2-ssl-cn" | "socks4" => {
                 return Err(format!(
@@ -192,17 +209,20 @@ fn count(text: &str) -> Option<u32> {
 impl Check {
     /// `option httpchk [METHOD] [PATH] [VERSION]`.
     pub(super) fn of_option(words: &[String]) -> Option<Check> {
-        let path = match words {
-            [] => "/",
-            [path] => path,
-            [_, path, ..] => path,
+        let (method, path) = match words {
+            [] => ("OPTIONS", "/"),
+            [path] => ("OPTIONS", path.as_str()),
+            [method, path, ..] => (method.as_str(), path.as_str()),
         };
+        let method = Method::from_bytes(method.as_bytes()).ok()?;
         let host = words.get(2).and_then(|version| {
             // Headers hidden behind the version, as old configurations have them.
             let header = version.split("\r\n").find_map(|line| line.split_once(':'))?;
             header.0.eq_ignore_ascii_case("host").then(|| Rc::from(header.1.trim()))
         });
         is_path(path).then(|| Check {
+            method,
+            http11: words.get(2).is_some_and(|version| version.starts_with("HTTP/1.1")),
             path: path.into(),
             host,
         })
@@ -213,6 +233,8 @@ impl Check {
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match word.as_str() {
+                "meth" => self.method = Method::from_bytes(words.next()?.as_bytes()).ok()?,
+                "ver" => self.http11 = words.next()? == "HTTP/1.1",
                 "uri" => self.path = words.next().map_or("/", String::as_str).into(),
                 "hdr" => {
                     let name = words.next().map_or("", String::as_str);
@@ -225,6 +247,17 @@ impl Check {
             }
         }
         is_path(&self.path).then_some(self)
+    }
+
+    /// As it is sent; without a `Host` where none is written.
+    pub(super) fn request(&self) -> CheckRequest {
+        let host = self.host.as_deref().and_then(|host| HeaderValue::from_str(host).ok());
+        CheckRequest {
+            method: self.method.clone(),
+            path: self.path.to_string(),
+            host: Some(host.unwrap_or_else(|| HeaderValue::from_static(""))),
+            http10: !self.http11,
+        }
     }
 }
 
@@ -281,14 +314,14 @@ mod tests {
     #[test]
     fn checks_are_read_old_and_new() {
         for (option, send, expected) in [
-            ("option httpchk", "", "/ -"),
-            ("option httpchk /up", "", "/up -"),
-            ("option httpchk GET /up", "", "/up -"),
-            (r"option httpchk GET /up HTTP/1.1\r\nHost:\ app", "", "/up app"),
+            ("option httpchk", "", "OPTIONS / 1.0 -"),
+            ("option httpchk /up", "", "OPTIONS /up 1.0 -"),
+            ("option httpchk GET /up", "", "GET /up 1.0 -"),
+            (r"option httpchk GET /up HTTP/1.1\r\nHost:\ app", "", "GET /up 1.1 app"),
             (
                 "option httpchk",
                 "http-check send meth GET uri /up ver HTTP/1.1 hdr Host app",
-                "/up app",
+                "GET /up 1.1 app",
             ),
             ("option httpchk OPTIONS *", "", "none"),
             ("option httpchk GET '/a b'", "", "none"),
@@ -299,7 +332,15 @@ mod tests {
                 send => line(send).words.split_off(2),
             };
             let check = Check::of_option(line(option).from(2)).and_then(|check| check.sending(&words));
-            let check = check.map(|check| format!("{} {}", check.path, check.host.as_deref().unwrap_or("-")));
+            let check = check.map(|check| {
+                let version = if check.http11 { "1.1" } else { "1.0" };
+                format!(
+                    "{} {} {version} {}",
+                    check.method,
+                    check.path,
+                    check.host.as_deref().unwrap_or("-")
+                )
+            });
             assert_eq!(check.as_deref().unwrap_or("none"), expected, "{option}");
         }
     }

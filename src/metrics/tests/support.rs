@@ -62,6 +62,8 @@ pub(super) fn hop(name: &str, target: Target) -> Hop {
         gateway: None,
         user_view: true,
         limits: Limits::default(),
+        kept_idle: None,
+        health_check: None,
         targets: vec![Arc::new(target)],
     }
 }

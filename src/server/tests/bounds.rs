@@ -20,6 +20,8 @@ fn large_upstream(number: usize) -> Arc<crate::upstream::Upstream> {
         gateway: None,
         user_view: true,
         limits: Limits::default(),
+        kept_idle: None,
+        health_check: None,
         targets: Vec::new(),
     };
     Arc::new(Upstream {

@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use super::limits::{amount, in_words, seen};
 use crate::clock;
+use crate::finding::limits::Amount;
 use crate::moment;
 use crate::observation::{Address, CertificateFacts};
 use crate::server::html::percent;
-use crate::server::view::{HopDetail, HopStatus, UpstreamDetail};
+use crate::server::view::{Ahead, HopDetail, HopStatus, UpstreamDetail};
 use crate::upstream::LimitKind;
 
 /// From here on something is worth a line.
@@ -50,6 +51,7 @@ type Signal = fn(&UpstreamDetail, SystemTime) -> Vec<Risk>;
 /// All of them.
 const SIGNALS: &[Signal] = &[
     limits,
+    beside_rounds,
     accept_queues,
     certificates,
     unlike_certificates,
@@ -140,6 +142,40 @@ fn limits(detail: &UpstreamDetail, _: SystemTime) -> Vec<Risk> {
         }
     };
     used.map(risk).collect()
+}
+
+/// What probes beside the rounds found: idle connections that end too soon, and health checks that are wrong.
+fn beside_rounds(detail: &UpstreamDetail, _: SystemTime) -> Vec<Risk> {
+    let pairs = detail.hops.iter().zip(detail.hops.iter().skip(1));
+    let found = pairs.flat_map(|(front, behind)| behind.ahead.iter().map(move |ahead| (front, ahead)));
+    let risk = |(front, ahead): (&HopDetail, &Ahead)| {
+        let (gateway, name) = (front.hop.gateway.as_ref(), &front.hop.name);
+        let check = |address: &Address, does: &str, check: &str, requests: &str| Risk {
+            what: format!("health check of {name} {does} {address}"),
+            nearness: 1.0,
+            figure: format!("it {check}"),
+            limit: format!("requests {requests}"),
+            from: "its replay".to_owned(),
+            change: "let the check ask for what users need, and for nothing else",
+            runbook: "BadGatewayHealthCheckMismatch",
+        };
+        match ahead {
+            Ahead::EndsIdle { address, kept, limit } => Risk {
+                what: format!("idle connections of {name} to {address}"),
+                nearness: 1.0,
+                figure: amount(Amount::Time(*kept)),
+                limit: amount(Amount::Time(*limit)),
+                from: gateway
+                    .map(|gateway| gateway.source_of(LimitKind::Idle))
+                    .unwrap_or_default(),
+                change: "let the origin keep idle connections longer than the gateway does",
+                runbook: "BadGatewayKeepAliveTooShort",
+            },
+            Ahead::TakenOut(address) => check(address, "takes out", "fails", "succeed"),
+            Ahead::LeftIn(address) => check(address, "leaves in", "passes", "fail"),
+        }
+    };
+    found.map(risk).collect()
 }
 
 /// Connections that wait to be accepted, at origins on this host.

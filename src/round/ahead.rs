@@ -1,0 +1,44 @@
+//! What probes beside the rounds found at a hop that will fail next.
+
+use std::sync::Arc;
+
+use super::HopRun;
+use crate::finding::KeptIdle;
+use crate::server::Ahead;
+
+impl HopRun {
+    /// What is found now; nothing where all is well.
+    pub fn ahead(&self) -> Vec<Ahead> {
+        let state = self.state();
+        let idle = state
+            .idle
+            .iter()
+            .filter_map(|((_, address), idle)| match idle.known()? {
+                KeptIdle::For(kept) => Some(Ahead::EndsIdle {
+                    address: address.clone(),
+                    kept,
+                    limit: self.hop.kept_idle?,
+                }),
+                KeptIdle::AtLeast(_) | KeptIdle::Never => None,
+            });
+        let checks = state.checks.iter().filter_map(|((target, address), replay)| {
+            match (replay.healthy()?, state.fails(*target, address)) {
+                (false, false) => Some(Ahead::TakenOut(address.clone())),
+                (true, true) => Some(Ahead::LeftIn(address.clone())),
+                _ => None,
+            }
+        });
+        idle.chain(checks).collect()
+    }
+
+    /// The gateway whose limits are those of this hop.
+    pub(super) fn gateway_in_front(&self) -> Arc<str> {
+        let hops = &self.upstream.hops;
+        let here = hops
+            .iter()
+            .position(|hop| hop.name == self.hop.name)
+            .unwrap_or_default();
+        let front = here.checked_sub(1).and_then(|front| hops.get(front));
+        front.map_or_else(|| "the gateway".into(), |front| front.name.clone())
+    }
+}
