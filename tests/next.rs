@@ -11,6 +11,8 @@ use support::daemon::{Daemon, Seen, scratch};
 use support::http;
 use support::peers::http1::{self, OK, answer, answers};
 use support::peers::serve;
+use support::peers::tls::Tls;
+use support::pki::{Flaw, NAME, Pki};
 
 fn get(daemon: &Daemon, path: &str) -> String {
     let answer = http::get(daemon.address(), path, &[]).expect("an answer");
@@ -89,4 +91,67 @@ fn what_is_near_is_listed_the_nearest_first() {
 
     assert_eq!(risks(&daemon, "well"), Vec::<Value>::new());
     assert!(get(&daemon, "/upstreams/well").contains("Nothing that is measured is near its limit."));
+}
+
+#[test]
+fn different_certificates_at_the_addresses_of_one_upstream_are_told() {
+    let scratch = scratch();
+    let pki = Pki::new(&scratch);
+    let serve = || Tls::new(pki.server(Flaw::None)).serve(answers(OK));
+    let same = Tls::new(pki.server(Flaw::None)).serve(answers(OK));
+    let origin = |addresses: &[std::net::SocketAddr]| {
+        let urls = addresses
+            .iter()
+            .map(|address| json!({ "url": format!("https://{address}/"), "tls": { "verify": false } }));
+        urls.collect::<Value>()
+    };
+    let config = json!({
+        "defaults": { "interval": "1s" },
+        "upstreams": [
+            { "name": "mixed", "origin": origin(&[serve(), serve()]) },
+            { "name": "alone", "origin": origin(&[same]) },
+        ],
+    });
+    let daemon = Daemon::start(&scratch, &config);
+    daemon.wait_until("", |metrics| {
+        match metrics.all("rounds_total", &[]).all(|round| round.value >= 1.0) {
+            true => Seen::Yes,
+            false => Seen::NotYet("a round of each".to_owned()),
+        }
+    });
+    let found = |upstream: &str| {
+        let risks = risks(&daemon, upstream);
+        let what = |risk: &Value| risk["what"].as_str().unwrap_or_default().to_owned();
+        risks
+            .iter()
+            .map(what)
+            .filter(|what| what.contains("different"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found("mixed"), ["different certificates at the addresses of origin"]);
+    assert_eq!(found("alone"), Vec::<String>::new());
+}
+
+#[test]
+fn a_chain_that_ends_early_names_the_certificate_that_is_missing() {
+    let scratch = scratch();
+    let pki = Pki::new(&scratch);
+    let address = Tls::new(pki.server(Flaw::MissingIntermediate)).serve(answers(OK));
+    let origin = json!({
+        "url": format!("https://{address}/"),
+        "server_name": NAME,
+        "tls": { "ca_file": pki.ca_file(), "verify": true },
+    });
+    let daemon = Daemon::watching("cut", json!({ "origin": origin }));
+    daemon.wait_until("cut", |metrics| {
+        match metrics.has("probe_failing", &[("cause", "tls_certificate_untrusted")]) {
+            true => Seen::Yes,
+            false => Seen::NotYet("the cause".to_owned()),
+        }
+    });
+    let text = get(&daemon, "/api/v1/upstreams/cut");
+    assert!(
+        text.contains("Test Intermediate was neither sent nor is trusted here: an intermediate is missing, or ca_file"),
+        "{text}"
+    );
 }
