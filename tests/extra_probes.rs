@@ -288,14 +288,14 @@ fn idle_connections_are_measured_where_a_gateway_reuses_them() {
         ])
     });
     let (old, lasting) = (python("old", "1.0"), nginx_origin("lasting", &folder, "75s"));
-    // Their documented values; Node adds a second of its own since 2025.
+    // Their documented values, give or take what a busy machine does to a clock; Node adds a second of its own since 2025.
     let measured = [
-        (python("python", "2"), 2.0..2.5),
-        (nginx_origin("nginx", &folder, "4s"), 3.9..4.5),
-        (apache, 3.0..3.5),
-        (node, 4.9..6.6),
-        (gunicorn, 1.9..3.3),
-        (racing, 0.9..1.6),
+        (python("python", "2"), 1.5..3.0),
+        (nginx_origin("nginx", &folder, "4s"), 3.5..5.0),
+        (apache, 2.5..4.0),
+        (node, 4.5..7.0),
+        (gunicorn, 1.5..4.0),
+        (racing, 0.4..2.0),
     ];
     let of = |origin: &Origin, gateway: &str| {
         let path = if origin.name == "apache" { "page" } else { "" };
@@ -356,6 +356,11 @@ fn idle_connections_are_measured_where_a_gateway_reuses_them() {
         !default.has("extra_probes_total", &[("purpose", "keepalive")]),
         "{}",
         default.show("extra")
+    );
+    assert!(
+        said(&daemon, "racing")
+            .to_string()
+            .contains("idle connections of read to ")
     );
     // And the gateway really answers 502, to a request after a silence that it bears and the origin does not.
     assert_eq!(gateway.ask("/"), Some(200));
@@ -469,6 +474,11 @@ fn the_health_check_of_haproxy_and_its_replay_see_the_same() {
                 "HAProxy serves on",
             )
         });
+        assert!(
+            said(&daemon, "checked")
+                .to_string()
+                .contains("health check of edge takes out ")
+        );
         std::fs::remove_file(&sick).expect("removed");
         both_say(true, time, f64::from(time) * 2.0);
     }
@@ -481,6 +491,11 @@ fn the_health_check_of_haproxy_and_its_replay_see_the_same() {
         )
     });
     assert_eq!(haproxy_says(&socket, "connected").expect("an answer").0, "UP");
+    assert!(
+        said(&daemon, "connected")
+            .to_string()
+            .contains("health check of edge leaves in ")
+    );
     assert_eq!(connected.sum("health_check_transitions_total", &[]), 0.0);
     assert!(connected.sum("extra_probes_total", &[("hop", "origin"), ("purpose", "health_check")]) > 2.0);
 }
