@@ -216,6 +216,7 @@ fn upstream(number: usize) -> Arc<Upstream> {
         scheme: Scheme::Http,
         host: Host::Ip(IpAddr::from([10, 20, 30, 40])),
         port: 8080,
+        stable: Vec::new(),
         requests: vec![Request {
             label: "/healthz".into(),
             path: "/healthz".to_owned(),

@@ -7,7 +7,6 @@
 //! Files a configuration names (certificates, keys, tokens) are read when it is loaded, so loading it again picks up what was
 //! rotated. Relative paths start at the directory of the configuration file. A configuration is built whole or not at all.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,7 +44,6 @@ pub use value::{RESERVED_LABELS, label_name, name};
 
 use operation::{
     AgentCheck, Alertmanager, ConfigFile, Discovery, GatewaySettings, HealthEndpoint, ProbeEndpoint, Storage,
-    UpstreamExtras,
 };
 pub(crate) use read::{bare_host, read_file};
 
@@ -54,8 +52,6 @@ pub(crate) use read::{bare_host, read_file};
 pub struct Config {
     /// What is probed, in the order of the file.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// What upstreams say besides what is probed, by name.
-    pub extras: BTreeMap<Arc<str>, UpstreamExtras>,
     /// The gateways, in the order of the file, used or not.
     pub gateways: Vec<GatewaySettings>,
     /// Asked to tell whether our own network works; empty, or at least two. Any answer below 500 counts.
@@ -161,7 +157,6 @@ fn from_context(text: &str, cx: context::Context<'_>) -> Result<Config, Problems
 fn assemble(file: file::File, resolved: resolve::Resolved, root: &tree::Node, notes: Vec<Note>) -> Config {
     Config {
         upstreams: resolved.upstreams,
-        extras: resolved.extras,
         gateways: resolved.gateways,
         config_files: resolved.config_files,
         notes,

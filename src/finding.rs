@@ -27,6 +27,8 @@ pub enum Purpose {
     Keepalive,
     /// The gateway's own health check, replayed.
     HealthCheck,
+    /// A path named stable, compared between hops.
+    Content,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
             Purpose::Patient => "patient",
             Purpose::Keepalive => "keepalive",
             Purpose::HealthCheck => "health_check",
+            Purpose::Content => "content",
         }
     }
 }

@@ -473,6 +473,18 @@ impl Head {
     }
 }
 
+/// What tells one content from another: its SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Digest {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+        Digest(digest.as_ref().try_into().expect("a SHA-256 has 32 bytes"))
+    }
+}
+
 /// A whole response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {

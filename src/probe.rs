@@ -554,7 +554,7 @@ impl<'a> Trail<'a> {
             kept: &prepared.kept,
             form: Form::Alone,
         };
-        let (limits, deadline, at) = (ReadLimits::of(target), self.deadline, self.at);
+        let (limits, deadline, at) = (ReadLimits::of(target, &place.path), self.deadline, self.at);
         let (end, first_byte) = match target.http_version {
             HttpVersion::Http1 => http1::exchange(stream, &ask, limits, deadline, at).await,
             HttpVersion::Http2 => {

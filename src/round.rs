@@ -5,6 +5,7 @@
 mod again;
 mod ahead;
 mod check;
+mod content;
 mod idle;
 mod lines;
 mod listening;
@@ -478,6 +479,7 @@ impl HopRun {
         let began = self.apply(&mut state, &plan.changes, &findings, now);
         let patient = self.to_be_patient_with(&mut state, &findings, now);
         let idle = self.to_be_left_idle(&mut state, &chosen.work, now);
+        let compared = self.to_be_compared(&mut state, &chosen.work);
         self.take_over(&mut state, &chosen.work);
         let stale = state.stale_addresses(&self.targets, resolutions, now);
         let healthy = state.count_addresses().healthy;
@@ -510,6 +512,10 @@ impl HopRun {
         if let Some(idle) = idle {
             let (hop, shared) = (self.clone(), shared.clone());
             tokio::spawn(async move { hop.leave_idle(&shared, idle).await });
+        }
+        if let Some(work) = compared {
+            let (hop, shared) = (self.clone(), shared.clone());
+            tokio::spawn(async move { hop.compare_content(&shared, work).await });
         }
         self.begin_health_checks(shared);
         if !stale.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! Hops bring their facts when a round or a confirmation ends; the diagnosis is made anew then, of that upstream only.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,6 +19,7 @@ use crate::finding::Purpose;
 use crate::incident::Ending;
 use crate::incidents::{self, Incidents};
 use crate::metrics::UpstreamMetrics;
+use crate::observation::Digest;
 use crate::schedule::Key;
 use crate::upstream::Upstream;
 use crate::verdict::{Diagnosis, Impact, Verdict};
@@ -74,6 +76,8 @@ struct Known {
     present: Arc<Diagnosis>,
     /// The open incident.
     incident: Option<Open>,
+    /// What the origin last answered for each path named stable.
+    content: HashMap<Arc<str>, Digest>,
     /// The latest failed first attempt.
     last_failure: Option<Arc<Evidence>>,
 }
@@ -115,6 +119,7 @@ impl Standing {
                 present: Arc::new(Diagnosis::unknown(clock::now())),
                 incident: None,
                 last_failure: None,
+                content: HashMap::new(),
             }),
         }
     }
@@ -199,6 +204,16 @@ impl Standing {
         let known = self.known();
         let logged = known.facts.hops.iter().filter_map(|hop| Some((hop, hop.log.as_ref()?)));
         logged.map(|(hop, log)| (hop.name.clone(), (**log).clone())).collect()
+    }
+
+    /// What the origin answers for a path that is the same everywhere.
+    pub fn content_is(&self, path: &Arc<str>, content: Digest) {
+        self.known().content.insert(Arc::clone(path), content);
+    }
+
+    /// What the origin last answered for that path.
+    pub fn content_of(&self, path: &str) -> Option<Digest> {
+        self.known().content.get(path).copied()
     }
 
     /// Answers of the upstream name another version than before.

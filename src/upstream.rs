@@ -450,6 +450,8 @@ pub struct Target {
     pub port: u16,
     /// What is asked; at least one. With `paths` each is appended to the URL's path, else the URL itself.
     pub requests: Vec<Request>,
+    /// What is asked to compare content between hops: paths that are the same everywhere, each appended to the URL's.
+    pub stable: Vec<Request>,
     /// The `Host` header: `host`, else the URL's host with its port where that is not the scheme's own.
     pub host_header: HeaderValue,
     /// SNI and verified name: `server_name`, else `host`, else the URL's host; without port or brackets.

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use super::error::{Place, quoted};
 use super::file::{HopEntry, HopSettings, Settings, UpstreamEntry};
 use super::modules::{Modules, here, said};
-use super::operation::UpstreamExtras;
 use super::reader::Context;
 use super::{resolve, url, value};
 use crate::upstream::{Host, Upstream};
@@ -32,8 +31,6 @@ const OWN: [&str; 2] = ["upstream", "module"];
 pub struct Discovered {
     /// As if it stood in the file.
     pub upstream: Arc<Upstream>,
-    /// What it says besides what is probed.
-    pub extras: UpstreamExtras,
     /// Labels left out because the configuration would refuse them.
     pub refused_labels: Vec<String>,
 }
@@ -76,9 +73,8 @@ impl Modules {
         let cx = Context::new("", Path::new("."), &|_| None);
         let resolved = resolve::lone_upstream(&entry, self.all(), self.defaults(), &cx);
         match (resolved, said(cx)) {
-            (Some((upstream, extras)), None) => Ok(Discovered {
+            (Some(upstream), None) => Ok(Discovered {
                 upstream: Arc::new(upstream),
-                extras,
                 refused_labels,
             }),
             (_, problems) => Err(format!(

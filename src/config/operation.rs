@@ -148,13 +148,6 @@ pub struct Route {
     pub upstream: String,
 }
 
-/// What an upstream says besides what is probed.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct UpstreamExtras {
-    /// Paths whose content may be compared between hops.
-    pub stable_content: Vec<String>,
-}
-
 /// Where more upstreams come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Discovery {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::error::{nearest, quoted};
 use super::file::{File, GatewayEntry, HopEntry, Settings, UpstreamEntry};
-use super::operation::{ConfigFile, GatewaySettings, UpstreamExtras};
+use super::operation::{ConfigFile, GatewaySettings};
 use super::reader::{At, Context};
 use crate::upstream::{
     Confirm, DEFAULT_INTERVAL, DEFAULT_MAX_RATE, DEFAULT_TIMEOUT, Gateway, Hop, ORIGIN, Spike, Target, Upstream,
@@ -32,7 +32,6 @@ pub struct Resolved {
     pub gateways: Vec<GatewaySettings>,
     pub config_files: Vec<ConfigFile>,
     pub upstreams: Vec<Arc<Upstream>>,
-    pub extras: BTreeMap<Arc<str>, UpstreamExtras>,
     pub self_check: Vec<Arc<Target>>,
 }
 
@@ -46,11 +45,10 @@ pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
         defaults: &file.defaults,
     };
     let mut seen = HashMap::new();
-    let (mut upstreams, mut extras) = (Vec::new(), BTreeMap::new());
+    let mut upstreams = Vec::new();
     for entry in &file.upstreams {
         unique_name(entry, &mut seen, cx);
-        if let Some((upstream, extra)) = upstream(entry, &known, cx) {
-            extras.insert(upstream.name.clone(), extra);
+        if let Some(upstream) = upstream(entry, &known, cx) {
             upstreams.push(Arc::new(upstream));
         }
     }
@@ -59,7 +57,6 @@ pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
         gateways: gateway::settings(file, &known, &config_files, cx),
         config_files,
         upstreams,
-        extras,
         self_check: self_check(file, cx),
     }
 }
@@ -68,7 +65,7 @@ pub fn resolve(file: &File, cx: &Context<'_>) -> Resolved {
 /// secrets included.
 pub fn lone_target(entry: &HopEntry, layers: &[&Settings], cx: &Context<'_>) -> Option<Target> {
     let layers = Layers::new(&entry.settings, layers, Role::Origin { verify: true });
-    target::build(entry, &layers, &[], cx)
+    target::build(entry, &layers, &[], &[], cx)
 }
 
 /// An upstream found after loading. It knows no gateways.
@@ -77,7 +74,7 @@ pub fn lone_upstream(
     modules: &[(At<String>, Settings)],
     defaults: &Settings,
     cx: &Context<'_>,
-) -> Option<(Upstream, UpstreamExtras)> {
+) -> Option<Upstream> {
     let known = Known {
         gateways: HashMap::new(),
         files: &[],
@@ -133,7 +130,7 @@ fn unique_name<'a>(entry: &'a UpstreamEntry, seen: &mut HashMap<&'a str, usize>,
     }
 }
 
-fn upstream(entry: &UpstreamEntry, known: &Known<'_>, cx: &Context<'_>) -> Option<(Upstream, UpstreamExtras)> {
+fn upstream(entry: &UpstreamEntry, known: &Known<'_>, cx: &Context<'_>) -> Option<Upstream> {
     let module = entry.module.as_ref().and_then(|name| {
         let module = known.modules.get(name.value.as_str()).copied();
         if module.is_none() {
@@ -170,11 +167,8 @@ fn upstream(entry: &UpstreamEntry, known: &Known<'_>, cx: &Context<'_>) -> Optio
         fingerprint: 0,
     };
     fits(entry, &upstream, &layers, cx);
-    let extras = UpstreamExtras {
-        stable_content: pick(&layers, |settings| settings.stable_content.as_ref()).unwrap_or_default(),
-    };
-    upstream.fingerprint = fingerprint::of(&upstream, &extras);
-    Some((upstream, extras))
+    upstream.fingerprint = fingerprint::of(&upstream);
+    Some(upstream)
 }
 
 fn pick<T: Clone>(layers: &[&Settings], key: impl Fn(&Settings) -> Option<&At<T>>) -> Option<T> {
@@ -214,6 +208,7 @@ fn spike(layers: &[&Settings]) -> Spike {
 /// The hops in the order users pass them, `None` when one of them has a problem.
 fn hops(entry: &UpstreamEntry, layers: &[&Settings], known: &Known<'_>, cx: &Context<'_>) -> Option<Vec<Arc<Hop>>> {
     let paths = pick_paths(layers);
+    let stable = pick(layers, |settings| settings.stable_content.as_ref()).unwrap_or_default();
     let mut hops: Vec<Hop> = Vec::new();
     let mut complete = true;
     let (mut outer, mut verify) = (None::<Arc<Gateway>>, true);
@@ -230,7 +225,7 @@ fn hops(entry: &UpstreamEntry, layers: &[&Settings], known: &Known<'_>, cx: &Con
             );
         }
         let layers = Layers::new(&via.settings, layers, Role::Gateway);
-        let target = target::build(via, &layers, paths, cx);
+        let target = target::build(via, &layers, paths, &stable, cx);
         let (Some((gateway, verifies)), Some(target)) = (gateway, target) else {
             complete = false;
             continue;
@@ -250,7 +245,7 @@ fn hops(entry: &UpstreamEntry, layers: &[&Settings], known: &Known<'_>, cx: &Con
     if let Some(entries) = &entry.origin {
         let build = |entry: &HopEntry| {
             let layers = Layers::new(&entry.settings, layers, Role::Origin { verify });
-            target::build(entry, &layers, paths, cx).map(Arc::new)
+            target::build(entry, &layers, paths, &stable, cx).map(Arc::new)
         };
         let targets: Vec<Arc<Target>> = entries.iter().filter_map(build).collect();
         complete &= targets.len() == entries.len();
@@ -365,7 +360,7 @@ fn self_check(file: &File, cx: &Context<'_>) -> Vec<Arc<Target>> {
         };
         let layers = [&nothing];
         let layers = Layers::new(&entry.settings, &layers, Role::Gateway);
-        target::build(&entry, &layers, &[], cx).map(|mut target| {
+        target::build(&entry, &layers, &[], &[], cx).map(|mut target| {
             target.timeout = timeout;
             target.expect.status = vec![100..=499];
             Arc::new(target)

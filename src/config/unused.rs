@@ -4,13 +4,10 @@ use super::error::Note;
 use super::tree::{Kind, Node};
 
 /// Key paths, `[]` for any item of a list, with what is said of them.
-const UNUSED: &[(&str, &str)] = &[
-    ("*.content", "content is not compared between hops yet"),
-    (
-        "alertmanager",
-        "alerts are not sent directly yet; use the shipped alerting rules",
-    ),
-];
+const UNUSED: &[(&str, &str)] = &[(
+    "alertmanager",
+    "alerts are not sent directly yet; use the shipped alerting rules",
+)];
 
 /// The sections that take an upstream's settings; `*` above stands for each of them.
 const SETTINGS: [&str; 3] = ["defaults", "modules.*", "upstreams[]"];

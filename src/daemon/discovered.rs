@@ -146,7 +146,6 @@ fn merge<'a>(config: &Config, found: impl Iterator<Item = &'a Found>) -> (Config
         problems.extend(found.problems.iter().cloned());
         for Discovered {
             upstream,
-            extras,
             refused_labels,
         } in &found.upstreams
         {
@@ -168,7 +167,6 @@ fn merge<'a>(config: &Config, found: impl Iterator<Item = &'a Found>) -> (Config
                     .iter()
                     .map(|label| format!("label {label:?} cannot be taken over")),
             );
-            merged.extras.insert(upstream.name.clone(), extras.clone());
             merged.upstreams.push(Arc::clone(upstream));
         }
     }
@@ -205,7 +203,6 @@ mod tests {
         let names: Vec<&str> = merged.upstreams.iter().map(|upstream| &*upstream.name).collect();
         assert_eq!(names, ["a", "b-1", "c"]);
         assert!(Arc::ptr_eq(&merged.upstreams[0], &config.upstreams[0]));
-        assert_eq!(merged.extras.len(), 3);
         let problems: Vec<_> = problems.iter().map(String::as_str).collect();
         assert_eq!(problems.len(), 4, "{problems:?}");
         assert!(

@@ -233,6 +233,8 @@ families! {
         "Rounds whose set of addresses differed from that of the round before.";
     DNS_RESOLVERS_DISAGREE "badgateway_dns_resolvers_disagree" Gauge None ["upstream" "hop"]
         "1 while resolvers of the hop's name have said different things for three rounds, else 0; absent with fewer than two.";
+    CONTENT_DIFFERS "badgateway_content_differs" Gauge None ["upstream" "hop"]
+        "1 while a path named stable has had other content here than at the origin three times in a row, else 0; absent where none is named.";
     CERTIFICATE_LIFETIME "badgateway_tls_certificate_lifetime_seconds" Gauge Seconds ["upstream" "hop"]
         "From start date to end date of the hop's certificate that ends first, in seconds.";
     TLS_INFO "badgateway_tls_info" Info None ["upstream" "hop" "version" "cipher"]

@@ -155,6 +155,9 @@ const HOP_FAMILIES: &[(Family, Copy)] = &[
     (catalogue::DNS_RESOLVERS_DISAGREE, |state, _, out| {
         out.extend(state.resolvers_disagree.map(|disagree| alone(u64::from(disagree))));
     }),
+    (catalogue::CONTENT_DIFFERS, |state, _, out| {
+        out.extend(state.content_differs.map(|differs| alone(u64::from(differs))));
+    }),
     (catalogue::CERTIFICATE_LIFETIME, |state, _, out| {
         let certificates = state.places.iter().filter_map(|place| place.certificate);
         let first_to_end = certificates.min_by_key(|certificate| certificate.expiry);

@@ -46,6 +46,11 @@ impl HopMetrics {
         self.dropped(dropped);
     }
 
+    /// Whether a path named stable has another content here than at the origin. Returns what was said before.
+    pub fn content_differs(&self, differs: bool) -> Option<bool> {
+        self.state().content_differs.replace(differs)
+    }
+
     /// Requests beside the schedule of which there is no finding.
     pub fn extra(&self, purpose: Purpose, requests: u64) {
         self.state().extra(purpose, requests);

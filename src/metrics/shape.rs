@@ -52,6 +52,7 @@ impl Shape {
             Purpose::Patient => false,
             Purpose::Keepalive => self.hop.is_origin() && self.hop.kept_idle.is_some(),
             Purpose::HealthCheck => self.hop.health_check.is_some(),
+            Purpose::Content => self.hop.targets.iter().any(|target| !target.stable.is_empty()),
         }
     }
 

@@ -14,13 +14,14 @@ use crate::observation::version::Version;
 use crate::observation::{Address, AnswerSource, CertificateProblem, End, Observation, OwnLimit, Resolution, TlsFault};
 
 /// The extra purposes with a series, in the order of their table.
-pub(super) const EXTRA_PURPOSES: [Purpose; 6] = [
+pub(super) const EXTRA_PURPOSES: [Purpose; 7] = [
     Purpose::Confirm,
     Purpose::Recheck,
     Purpose::StaleAddress,
     Purpose::Patient,
     Purpose::Keepalive,
     Purpose::HealthCheck,
+    Purpose::Content,
 ];
 
 /// Everything one hop has counted. A failed resolution, a refused connection and an invalid response are rows of
@@ -57,6 +58,7 @@ pub(super) struct State {
     pub(super) dns_changes: u64,
     pub(super) cached_errors: u64,
     pub(super) resolvers_disagree: Option<bool>,
+    pub(super) content_differs: Option<bool>,
     /// Sorted by address.
     pub(super) places: Vec<Place>,
 }
@@ -121,6 +123,7 @@ impl State {
             dns_changes: 0,
             cached_errors: 0,
             resolvers_disagree: None,
+            content_differs: None,
             places: Vec::new(),
         }
     }
@@ -134,6 +137,7 @@ impl State {
         self.dns_addresses = None;
         self.dns_ttl = None;
         self.resolvers_disagree = None;
+        self.content_differs = None;
         self.tls_session = None;
     }
 

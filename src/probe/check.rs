@@ -64,7 +64,7 @@ impl Prober {
         // The status line decides: a gateway does not wait for the body.
         let limits = ReadLimits {
             max_body: 0,
-            ..ReadLimits::of(target)
+            ..ReadLimits::of(target, ask.path)
         };
         match http1::exchange(&mut stream, &ask, limits, deadline, clock::now())
             .await

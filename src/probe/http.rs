@@ -144,13 +144,14 @@ pub struct ReadLimits {
 }
 
 impl ReadLimits {
-    /// The whole body where a rule judges it, else what recognising a page needs.
-    pub fn of(target: &Target) -> Self {
+    /// The whole body where a rule judges it or it is compared with another, else what recognising a page needs.
+    pub fn of(target: &Target, path: &str) -> Self {
         let judged = matches!(
             target.expect.body,
             Some(BodyRule::Contains(_) | BodyRule::Matches(_) | BodyRule::Json { .. })
         );
-        let keep = if judged {
+        let compared = target.stable.iter().any(|request| request.path == path);
+        let keep = if judged || compared {
             usize::try_from(target.max_body).unwrap_or(usize::MAX)
         } else {
             RECOGNISED_BODY

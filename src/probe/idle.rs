@@ -61,7 +61,7 @@ impl Prober {
             form: Form::Kept,
         };
         let deadline = Instant::now() + target.timeout;
-        match http1::exchange(stream, &ask, ReadLimits::of(target), deadline, clock::now()).await {
+        match http1::exchange(stream, &ask, ReadLimits::of(target, ask.path), deadline, clock::now()).await {
             (ExchangeEnd::Response(response), _) if response.body_complete => Some(response),
             _ => None,
         }

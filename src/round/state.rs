@@ -15,6 +15,7 @@ use crate::finding::{AddressCounts, Confirmed, Finding, Outcome, Recognised};
 use crate::health;
 use crate::history::{Record, Trail};
 use crate::observation::{Address, Resolution};
+use crate::prevention::content::Looks;
 use crate::prevention::health_check::Replay;
 use crate::prevention::keepalive::Idle;
 use crate::prevention::patient::Patience;
@@ -42,6 +43,8 @@ pub(super) struct State {
     /// The first attempts of the present round.
     pub(super) round: Vec<Arc<Record>>,
     pub(super) trail: Trail,
+    /// Looks at content that is the same everywhere.
+    pub(super) content: Looks,
     /// Versions that the answers of the last round named.
     pub(super) versions: BTreeSet<Arc<str>>,
     pub(super) skipped: BTreeSet<Address>,

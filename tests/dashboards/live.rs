@@ -427,17 +427,20 @@ fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
         { "name": "large", "origin": url(serve(answers(http1::large_head(4, 900)))), "via": through(good) },
         { "name": "flaky", "origin": url(serve(flaky())) },
         { "name": "logged", "origin": { "url": format!("http://{NAME}:{}/", good.port()), "resolvers": resolver }, "via": [{ "gateway": "front", "url": url(good) }] },
+        { "name": "stale", "origin": url(good), "via": through(serve(answers(http1::answer("200 OK", "", "old")))), "content": { "stable": ["/app.js"] } },
         { "name": "closing", "origin": url(serve(keeps(Some(Duration::from_millis(300))))), "via": through(good) },
         { "name": "lasting", "origin": url(serve(keeps(None))), "via": through(good), "health_check": { "path": "/", "interval": "1s" } },
         { "name": "busy", "origin": { "url": format!("http://many.test:{}/", good.port()), "resolvers": resolver }, "max_rate": "2/s", "confirm": { "retries": 0 } },
     ]);
     let limits =
         json!({ "first_byte": "2s", "total": "5s", "idle": "1s", "response_header": "1KiB", "response_body": "1MiB" });
+    let configuration = scratch.join("nginx.conf");
+    std::fs::write(&configuration, "events {}\nhttp { server { listen 80; } }\n").expect("written");
     let config = json!({
         "defaults": { "interval": "1s", "timeout": "1s", "confirm": { "delay": "100ms" } },
         "gateways": [
             { "name": "edge", "kind": "nginx", "limits": limits },
-            { "name": "front", "kind": "nginx", "access_log": scratch.join("access.log"), "error_log": scratch.join("error.log") },
+            { "name": "front", "kind": "nginx", "config_file": configuration, "access_log": scratch.join("access.log"), "error_log": scratch.join("error.log") },
         ],
         "upstreams": upstreams,
         "self_check": [url(good), url(good).replace("127.0.0.1", "localhost")],

@@ -4,14 +4,13 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher};
 
-use crate::config::operation::UpstreamExtras;
 use crate::upstream::{
     AddressChoice, Auth, BodyRule, ClientCertificate, Confirm, EvidencePolicy, Expectation, Family, Gateway, Hop,
     HttpVersion, LimitKind, Limits, Redirects, Request, Spike, Target, TlsPolicy, TlsVersion, Upstream,
 };
 
 /// The fingerprint of an upstream; its own field is left out.
-pub fn of(upstream: &Upstream, extras: &UpstreamExtras) -> u64 {
+pub fn of(upstream: &Upstream) -> u64 {
     let mut state = DefaultHasher::new();
     let Upstream {
         name,
@@ -49,8 +48,6 @@ pub fn of(upstream: &Upstream, extras: &UpstreamExtras) -> u64 {
         .hash(&mut state);
     hops.len().hash(&mut state);
     hops.iter().for_each(|each| hop(each, &mut state));
-    // Plain data without secrets: what it prints is what it is.
-    format!("{extras:?}").hash(&mut state);
     state.finish()
 }
 
@@ -94,6 +91,7 @@ fn target(target: &Target, state: &mut DefaultHasher) {
         host,
         port,
         requests,
+        stable,
         host_header,
         server_name,
         method,
@@ -122,7 +120,8 @@ fn target(target: &Target, state: &mut DefaultHasher) {
         method.as_str(),
     )
         .hash(state);
-    for Request { label, path } in requests {
+    stable.len().hash(state);
+    for Request { label, path } in requests.iter().chain(stable) {
         (label, path).hash(state);
     }
     for (name, value) in headers {

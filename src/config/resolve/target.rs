@@ -64,7 +64,13 @@ impl<'a> Layers<'a> {
 }
 
 /// The target of an entry, `None` when something in it has a problem.
-pub fn build(entry: &HopEntry, layers: &Layers<'_>, paths: &[At<PathEntry>], cx: &Context<'_>) -> Option<Target> {
+pub fn build(
+    entry: &HopEntry,
+    layers: &Layers<'_>,
+    paths: &[At<PathEntry>],
+    stable: &[String],
+    cx: &Context<'_>,
+) -> Option<Target> {
     let url = &entry.url.as_ref()?.value;
     let method = layers.pick(|s| s.method.as_ref()).unwrap_or(Method::GET);
     let host = layers.at(|s| s.host.as_ref()).map(|host| &host.value);
@@ -73,6 +79,7 @@ pub fn build(entry: &HopEntry, layers: &Layers<'_>, paths: &[At<PathEntry>], cx:
         host: url.host.clone(),
         port: url.port,
         requests: requests(url, paths, cx),
+        stable: stable.iter().map(|path| appended(url, path)).collect(),
         host_header: match host {
             Some(host) => host.header.clone(),
             None => host_header(url),
@@ -140,6 +147,15 @@ fn requests(url: &Location, paths: &[At<PathEntry>], cx: &Context<'_>) -> Vec<Re
         });
     }
     requests
+}
+
+/// A path appended to the URL's, whatever else is asked there.
+fn appended(url: &Location, path: &str) -> Request {
+    let joined = format!("{}{path}", url.path.strip_suffix('/').unwrap_or(&url.path));
+    Request {
+        label: path.into(),
+        path: with_query(&joined, [url.query.as_deref(), None]),
+    }
 }
 
 /// Paths that differ only in their query get a number, because the query itself may hold a key.

@@ -31,6 +31,7 @@ pub(super) fn target(url: &str) -> Target {
         },
         host: host.parse::<IpAddr>().map_or(Host::Name(host.clone()), Host::Ip),
         port: url.port_or_known_default().unwrap(),
+        stable: Vec::new(),
         requests: vec![Request {
             label: url.path().into(),
             path: url.path().to_owned(),
