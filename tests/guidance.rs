@@ -1,5 +1,5 @@
 //! What the field advises about 502s, row by row, held against what is shipped: `alerts/guidance.yml` names everything
-//! the advice asks for, all of it exists, nothing else does, and what is still to come is listed as such and absent.
+//! the advice asks for, all of it exists, nothing else does, and no row is open.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -126,8 +126,8 @@ fn read(file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What a row names, or what it will name.
-#[derive(Debug, Default)]
+/// What a row names.
+#[derive(Debug)]
 struct Named {
     metrics: BTreeSet<String>,
     alerts: BTreeSet<String>,
@@ -146,21 +146,15 @@ impl Named {
             runbooks: words(row, "runbook"),
         }
     }
-
-    fn is_empty(&self) -> bool {
-        self.metrics.is_empty() && self.alerts.is_empty() && self.panels.is_empty() && self.runbooks.is_empty()
-    }
 }
 
 /// A row of the file.
 #[derive(Debug)]
 struct Entry {
     row: String,
-    now: Named,
-    then: Named,
+    named: Named,
     /// Why there is no alert.
     none: Option<String>,
-    later: Option<String>,
 }
 
 fn list<'a>(of: &'a Yaml<'a>, key: &str) -> impl Iterator<Item = &'a Yaml<'a>> {
@@ -192,9 +186,7 @@ fn entries() -> Vec<Entry> {
     let file = read("alerts/guidance.yml");
     let documents = Yaml::load_from_str(&file).expect("YAML");
     let rows = documents[0].as_vec().expect("a list of rows");
-    let known = [
-        "row", "cause", "metrics", "alert", "none", "panel", "runbook", "later", "then",
-    ];
+    let known = ["row", "cause", "metrics", "alert", "none", "panel", "runbook"];
     let entry = |row: &Yaml| {
         for key in row.as_mapping().expect("a map").keys() {
             let key = key.as_str().expect("a word");
@@ -203,10 +195,8 @@ fn entries() -> Vec<Entry> {
         assert!(!text(row, "cause").is_empty());
         Entry {
             row: text(row, "row"),
-            now: Named::read(row),
-            then: row.as_mapping_get("then").map(Named::read).unwrap_or_default(),
+            named: Named::read(row),
             none: optional(row, "none"),
-            later: optional(row, "later"),
         }
     };
     rows.iter().map(entry).collect()
@@ -249,26 +239,22 @@ fn every_row_is_there_and_names_all_that_is_asked_for() {
     for (entry, (row, metrics, alerts)) in entries.iter().zip(ROWS) {
         for metric in *metrics {
             let metric = format!("badgateway_{metric}");
-            let named = entry.now.metrics.contains(&metric) || entry.then.metrics.contains(&metric);
-            assert!(named, "{row} does not name {metric}");
+            assert!(entry.named.metrics.contains(&metric), "{row} does not name {metric}");
         }
         for alert in *alerts {
-            let named = entry.now.alerts.contains(*alert) || entry.then.alerts.contains(*alert);
-            assert!(named, "{row} does not name {alert}");
+            assert!(entry.named.alerts.contains(*alert), "{row} does not name {alert}");
         }
     }
 }
 
 #[test]
-fn what_a_row_names_exists_and_what_it_waits_for_does_not() {
+fn what_a_row_names_exists() {
     let shipped = shipped();
-    for Entry { row, now, then, .. } in entries() {
+    for Entry { row, named, .. } in entries() {
         macro_rules! check {
             ($($kind:ident)*) => { $(
-                let missing: Vec<_> = now.$kind.difference(&shipped.$kind).collect();
+                let missing: Vec<_> = named.$kind.difference(&shipped.$kind).collect();
                 assert!(missing.is_empty(), "{row} names {} that are not there: {missing:?}", stringify!($kind));
-                let come: Vec<_> = then.$kind.intersection(&shipped.$kind).collect();
-                assert!(come.is_empty(), "{row} waits for {} that are there: move {come:?}", stringify!($kind));
             )* };
         }
         check!(metrics alerts panels runbooks);
@@ -277,34 +263,25 @@ fn what_a_row_names_exists_and_what_it_waits_for_does_not() {
 
 #[test]
 fn a_row_works_only_when_signal_alert_panel_and_runbook_do() {
-    for Entry {
-        row,
-        now,
-        then,
-        none,
-        later,
-    } in entries()
-    {
-        assert_eq!(later.is_some(), !then.is_empty(), "{row}: later and then go together");
-        if !now.is_empty() {
-            assert!(!now.metrics.is_empty() && !now.panels.is_empty(), "{row}: {now:?}");
-            assert_eq!(
-                none.is_some(),
-                now.alerts.is_empty(),
-                "{row}: an alert, or why there is none"
-            );
-        }
-        for named in [&now, &then] {
-            assert_eq!(named.alerts, named.runbooks, "{row}: every alert has its runbook");
-        }
+    for Entry { row, named, none } in entries() {
+        assert!(
+            !named.metrics.is_empty() && !named.panels.is_empty(),
+            "{row} is open: {named:?}"
+        );
+        assert_eq!(
+            none.is_some(),
+            named.alerts.is_empty(),
+            "{row}: an alert, or why there is none"
+        );
+        assert_eq!(named.alerts, named.runbooks, "{row}: every alert has its runbook");
     }
 }
 
 #[test]
 fn every_alert_and_every_runbook_is_of_some_row() {
     let (shipped, entries) = (shipped(), entries());
-    let alerts: BTreeSet<&String> = entries.iter().flat_map(|entry| &entry.now.alerts).collect();
-    let runbooks: BTreeSet<&String> = entries.iter().flat_map(|entry| &entry.now.runbooks).collect();
+    let alerts: BTreeSet<&String> = entries.iter().flat_map(|entry| &entry.named.alerts).collect();
+    let runbooks: BTreeSet<&String> = entries.iter().flat_map(|entry| &entry.named.runbooks).collect();
     let lost: Vec<_> = shipped.alerts.iter().filter(|alert| !alerts.contains(alert)).collect();
     assert!(lost.is_empty(), "no row names {lost:?}");
     let pages = shipped.runbooks.iter().filter(|name| *name != "README");
