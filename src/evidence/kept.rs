@@ -313,7 +313,7 @@ fn body(seen: &Observation) -> Option<String> {
         End::Http(failure) => &failure.start,
         _ => return None,
     };
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BODY)]);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BODY)]).replace("\r\n", "\n");
     let clean = text.chars().map(|char| match char {
         '\n' | '\t' => char,
         char if char.is_control() => '\u{fffd}',
