@@ -29,6 +29,16 @@ pub fn of_probe_of(target: &Target, request: &Request, seen: &Observation, recog
     Secrets::of(target, Some(request), EvidencePolicy::Safe).strike_out(of_probe(seen, recognised))
 }
 
+/// The kept headers of the answer, names in lower case, without what was sent with the request; none without an answer.
+pub fn headers_of(target: &Target, request: &Request, seen: &Observation) -> Vec<(String, String)> {
+    let secrets = Secrets::of(target, Some(request), EvidencePolicy::Safe);
+    let headers = seen.head().map(|head| head.headers.clone()).unwrap_or_default();
+    let struck = headers
+        .into_iter()
+        .map(|(name, value)| (name, secrets.strike_out(value)));
+    struck.collect()
+}
+
 fn facts(finding: &Finding) -> String {
     match &finding.seen {
         Seen::Resolution(resolution) => of_resolution(resolution),

@@ -15,6 +15,7 @@ use crate::cause::Cause;
 use crate::classify::{classify, classify_resolution, unexpected};
 use crate::clock;
 use crate::diagnosis::{FailingAddress, HopFacts, UpstreamFacts, diagnose};
+use crate::evidence;
 use crate::finding::{Outcome, Recognised};
 use crate::fingerprint::recognise;
 use crate::observation::listening::Queue;
@@ -63,6 +64,10 @@ pub struct ProbeReport {
     pub seen: Observation,
     /// What the answer says of the layers it came through.
     pub recognised: Recognised,
+    /// The facts in one line, without what was sent with the request.
+    pub evidence: String,
+    /// Kept headers of the answer, likewise.
+    pub headers: Vec<(String, String)>,
     /// How that is judged.
     pub outcome: Outcome,
 }
@@ -256,6 +261,8 @@ impl<'a> Survey<'a> {
         let recognised = recognise(&seen, kinds);
         let outcome = classify(&seen, &recognised, &prepared.target.expect);
         ProbeReport {
+            evidence: evidence::of_probe_of(&prepared.target, request, &seen, &recognised),
+            headers: evidence::headers_of(&prepared.target, request, &seen),
             recognised,
             address: address.clone(),
             path: request.label.clone(),

@@ -205,6 +205,25 @@ fn what_is_seen_is_held_against_the_limits_of_the_gateway() {
 }
 
 #[test]
+fn what_a_peer_repeats_of_our_secrets_is_struck_out() {
+    let echo = answer(
+        "502 Bad Gateway",
+        "Server: saw tok-5ecret and key-5ecret",
+        "you sent tok-5ecret to /pay?key=key-5ecret",
+    );
+    let origin = serve(answers(echo));
+    let upstream = json!({
+        "name": "shop",
+        "origin": { "url": format!("http://{origin}/pay?key=key-5ecret"), "auth": { "bearer": "tok-5ecret" } },
+    });
+    let (machine, person) = look(&json!({ "upstreams": [upstream] }), &[]);
+    for told in [machine.to_string(), person] {
+        contains(&told, &["saw *** and ***"]);
+        assert!(!told.contains("5ecret"), "{told}");
+    }
+}
+
+#[test]
 fn a_time_of_ones_own_ends_a_probe_that_hangs() {
     let silent = serve(|wire| support::peers::drain(wire));
     let output = diagnose(&["--timeout", "200ms", "--json", &format!("http://{silent}/")]);

@@ -123,7 +123,7 @@ fn print_hop(report: &HopReport, style: Style) {
                 Some(cause) => style.bad(cause.label()),
             };
             let took = probe.seen.timings.total.as_secs_f64() * 1e3;
-            let evidence = evidence::of_observation(&probe.seen);
+            let evidence = &probe.evidence;
             println!(
                 "  {:<12} {} {} {outcome} {took:.1} ms, {evidence}",
                 report.hop.name, probe.address, probe.path

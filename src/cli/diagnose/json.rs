@@ -11,7 +11,6 @@ use super::look::{Found, HopLook, Look};
 use super::names::NameLook;
 use super::past_cache::PastCache;
 use crate::cause::Cause;
-use crate::evidence;
 use crate::finding::Recognised;
 use crate::finding::limits::Amount;
 use crate::observation::{Resolution, TlsFacts};
@@ -164,9 +163,9 @@ fn probe(probe: &ProbeReport) -> Value {
         },
         "tls": seen.tls.as_deref().map(tls),
         "redirected": seen.redirected,
-        "headers": seen.head().map(|head| head.headers.iter().map(|(name, value)| [name, value]).collect::<Vec<_>>()),
+        "headers": seen.head().map(|_| probe.headers.iter().map(|(name, value)| [name, value]).collect::<Vec<_>>()),
         "page": page(&probe.recognised),
-        "evidence": evidence::of_probe(seen, &probe.recognised),
+        "evidence": probe.evidence,
         "trace_id": seen.trace.to_string(),
     })
 }

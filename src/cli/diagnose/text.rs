@@ -132,7 +132,7 @@ impl Page {
             self.phase(name, Some(rest), &bar, "failed");
         }
         self.phase("total", Some(timings.total), "", "");
-        self.under("saw", &cut_long(&evidence::of_probe(&probe.seen, &probe.recognised)));
+        self.under("saw", &cut_long(&probe.evidence));
         if let Some(facts) = probe.seen.tls.as_deref() {
             for line in certificate::lines(facts, self.style) {
                 self.under("tls", &line);
@@ -153,7 +153,7 @@ impl Page {
                 super::past_cache::How::Query => "and with a query of its own",
                 super::past_cache::How::Plain => "plainly once more",
             };
-            let facts = cut_long(&evidence::of_probe(&probe.seen, &probe.recognised));
+            let facts = cut_long(&probe.evidence);
             self.under("again", &format!("{how}: {}; {facts}", probe.outcome));
         }
         let says = match seen.says.is_warning() {
