@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{HopRun, Shared, Work, unexpected_of};
+use super::choose::unexpected_of;
+use super::{HopRun, Shared, Work};
 use crate::cause::Cause;
 use crate::classify::classify_resolution;
 use crate::confirmation::{Attempt, Place, Recheck};
@@ -99,8 +100,7 @@ impl HopRun {
 
     pub(super) fn begin_rechecks(self: &Arc<Self>, shared: &Arc<Shared>) {
         if !self.rechecking.swap(true, Ordering::AcqRel) {
-            let (hop, shared) = (self.clone(), shared.clone());
-            tokio::spawn(async move {
+            self.beside(shared, |hop, shared| async move {
                 hop.recheck(&shared).await;
                 hop.rechecking.store(false, Ordering::Release);
             });

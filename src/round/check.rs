@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::info;
 
 use super::{HopRun, Shared, State, Work};
@@ -30,8 +30,9 @@ impl HopRun {
     /// Checks beside the rounds, from the first of them on and until the hop is retired.
     pub(super) fn begin_health_checks(self: &Arc<Self>, shared: &Arc<Shared>) {
         if self.hop.health_check.is_some() && !self.checking.swap(true, Ordering::AcqRel) {
-            let (hop, shared) = (self.clone(), shared.clone());
-            tokio::spawn(async move { hop.check_health(&shared).await });
+            self.beside(shared, |hop, shared| async move {
+                hop.check_health(&shared).await;
+            });
         }
     }
 
@@ -51,10 +52,9 @@ impl HopRun {
 
     /// One check of one address. What our own side prevents says nothing, and turns nothing.
     async fn check_one(&self, shared: &Shared, check: &HealthCheck, place: &(usize, Address)) {
-        let Some(at) = self.turns.reserve(Instant::now() + check.interval) else {
+        if !self.turns.wait(Instant::now() + check.interval).await {
             return;
-        };
-        sleep_until(at).await;
+        }
         let (target, address) = place;
         let seen = shared.prober.check(&self.targets[*target], check, address).await;
         let passed = match seen {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{HopRun, Shared, State, Work};
@@ -24,10 +24,9 @@ impl HopRun {
         let mut differing = None;
         let mut compared = false;
         for request in &prepared.target.stable {
-            let Some(at) = self.turns.reserve(Instant::now() + self.upstream.interval) else {
+            if !self.turns.wait(Instant::now() + self.upstream.interval).await {
                 break;
-            };
-            sleep_until(at).await;
+            }
             let seen = shared.prober.probe(prepared, request, &work.address).await;
             if self.retired.load(Ordering::Relaxed) {
                 return;

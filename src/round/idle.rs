@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::{HopRun, Shared, State, Work};
@@ -57,10 +57,9 @@ impl HopRun {
         let (Ok(_turn), Ok(_permit)) = (self.turns.idle.try_acquire(), shared.idle.try_acquire()) else {
             return;
         };
-        let Some(at) = self.turns.reserve(Instant::now() + self.upstream.interval) else {
+        if !self.turns.wait(Instant::now() + self.upstream.interval).await {
             return;
-        };
-        sleep_until(at).await;
+        }
         let prepared = &self.targets[work.target];
         let request = &prepared.target.requests[work.request];
         let seen = shared.prober.idle(prepared, request, &work.address, silence).await;

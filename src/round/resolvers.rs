@@ -23,8 +23,7 @@ impl HopRun {
             }
         }
         if !due.is_empty() && !self.comparing.swap(true, Ordering::AcqRel) {
-            let (hop, shared) = (self.clone(), shared.clone());
-            tokio::spawn(async move {
+            self.beside(shared, |hop, shared| async move {
                 for (target, resolution) in due {
                     hop.compare(&shared, target, &resolution).await;
                 }

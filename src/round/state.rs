@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{Work, addresses_of};
+use super::choose::{Work, addresses_of};
 use crate::agreement::Agreement;
 use crate::cause::Cause;
 use crate::confirmation::{Place, Status};
@@ -164,6 +164,26 @@ impl State {
                     .insert(index, (now, addresses_of(&target.target, resolution)));
             }
         }
+    }
+
+    /// Takes in what the names gave in a round; true when these addresses are others than those of the round before.
+    pub(super) fn take_names(
+        &mut self,
+        resolutions: &[Arc<Resolution>],
+        present: &BTreeSet<Address>,
+        now: Instant,
+    ) -> bool {
+        let before = self.last_addresses.as_ref();
+        let changed = before.is_some_and(|before| before != present);
+        if resolutions.iter().all(|resolution| resolution.result.is_ok()) {
+            self.last_addresses = Some(present.clone());
+            let given = resolutions
+                .iter()
+                .flat_map(|resolution| resolution.result.iter().flatten());
+            let ttl = resolutions.iter().filter_map(|resolution| resolution.ttl).max();
+            self.answers.saw(given.copied(), ttl, now);
+        }
+        changed
     }
 
     /// Last known addresses of names that do not resolve now, one path each.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::pace::Pace;
 
@@ -27,9 +27,21 @@ impl Turns {
         }
     }
 
-    /// The moment of the next request; `None` where there is none before `not_after`.
-    pub(super) fn reserve(&self, not_after: Instant) -> Option<Instant> {
+    /// Waits for the moment of the next request; false, and at once, where there is none before `not_after`.
+    #[must_use]
+    pub(super) async fn wait(&self, not_after: Instant) -> bool {
+        let now = Instant::now();
+        let Some(at) = self.reserve(now, not_after) else {
+            return false;
+        };
+        if at > now {
+            sleep_until(at).await;
+        }
+        true
+    }
+
+    fn reserve(&self, now: Instant, not_after: Instant) -> Option<Instant> {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        pace.reserve(Instant::now(), not_after)
+        pace.reserve(now, not_after)
     }
 }
