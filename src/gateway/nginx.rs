@@ -10,6 +10,8 @@
 //! Commands: nginx.org/en/docs/switches.html and nginx.org/en/docs/ngx_core_module.html#error_log, with the path of
 //! the packages of nginx.org.
 
+use std::time::Duration;
+
 use super::commands::Command;
 use super::log::{
     ErrorLine, Field, Fields, Format, Key, Layout, Logs, Memory, Syntax, Unit, Variable, key, key_in, text, time, var,
@@ -333,21 +335,25 @@ fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
     Some(exchange)
 }
 
-/// The lists of `$upstream_…`, taken apart together.
+/// The lists of `$upstream_…`, taken apart together: each has one item for each attempt.
 fn attempts<'l>(fields: &Fields<'_, 'l>, exchange: &mut Exchange<'l>) {
     let backends = fields.text(Field::Backends);
-    let statuses = fields.text(Field::BackendStatuses);
-    if backends.is_empty() && statuses.is_empty() {
+    if backends.is_empty() {
+        exchange.backend_time = text::list(fields.text(Field::BackendTimes))
+            .filter_map(|time| fields.time_of(Field::BackendTimes, time))
+            .reduce(Duration::saturating_add);
         return;
     }
-    let mut states = text::list(statuses);
-    let mut connects = text::list(fields.text(Field::ConnectTimes));
-    let mut heads = text::list(fields.raw(Field::HeaderTimes).unwrap_or_default());
-    let mut bytes = text::list(fields.text(Field::BackendBytes));
-    let mut lengths = text::list(fields.text(Field::BackendLengths));
-    let mut times = text::list(fields.text(Field::BackendTimes));
+    let many = text::is_list(backends);
+    let list = |field| text::list_like(fields.text(field), many);
+    let mut states = list(Field::BackendStatuses);
+    let mut connects = list(Field::ConnectTimes);
+    let mut heads = text::list_like(fields.raw(Field::HeaderTimes).unwrap_or_default(), many);
+    let mut bytes = list(Field::BackendBytes);
+    let mut lengths = list(Field::BackendLengths);
+    let mut times = list(Field::BackendTimes);
     let mut tried = 0u32;
-    for backend in text::list(backends) {
+    for backend in text::list_like(backends, many) {
         let state = State {
             backend,
             status: states.next().unwrap_or_default(),
@@ -355,21 +361,24 @@ fn attempts<'l>(fields: &Fields<'_, 'l>, exchange: &mut Exchange<'l>) {
             head: heads.next(),
             bytes: bytes.next().and_then(text::integer),
         };
-        exchange.taken = exchange.taken.most(Taken {
+        let time = times.next().and_then(|time| fields.time_of(Field::BackendTimes, time));
+        let taken = Taken {
             response_header: state.head_bytes(lengths.next()),
-            ..state.times(fields, times.next())
-        });
+            ..state.times(fields, time)
+        };
         exchange.attempts.push(Attempt {
             backend,
             reason: state.reason(),
             reused: None,
         });
+        exchange.taken = exchange.taken.most(taken);
+        exchange.backend_time = match (exchange.backend_time, time) {
+            (Some(sum), Some(time)) => Some(sum.saturating_add(time)),
+            (sum, time) => sum.or(time),
+        };
         tried += 1;
     }
     exchange.retries = tried.saturating_sub(1);
-    exchange.backend_time = text::list(fields.text(Field::BackendTimes))
-        .filter_map(|time| fields.time_of(Field::BackendTimes, time))
-        .reduce(|sum, time| sum + time);
 }
 
 /// What the lists say of one attempt; `None` where a list is not logged.
@@ -385,11 +394,10 @@ struct State<'l> {
 
 impl State<'_> {
     /// What it took, of the connection and of the wait behind it.
-    fn times(&self, fields: &Fields<'_, '_>, whole: Option<&[u8]>) -> Taken {
+    fn times(&self, fields: &Fields<'_, '_>, whole: Option<Duration>) -> Taken {
         let connect = fields.time_of(Field::ConnectTimes, self.connect.unwrap_or_default());
         let head = fields.time_of(Field::HeaderTimes, self.head.unwrap_or_default());
         // In vain: all of it was waiting, from a connection that stood.
-        let whole = whole.and_then(|whole| fields.time_of(Field::BackendTimes, whole));
         let in_vain = || whole.filter(|_| connect.is_some() && text::status(self.status) == Some(504));
         Taken {
             connect,

@@ -13,19 +13,20 @@ fn hits(word: [u8; 8], byte: u8) -> u64 {
 /// Where a byte stands first.
 #[inline]
 pub(in crate::gateway) fn first(byte: u8, text: &[u8]) -> Option<usize> {
-    /// Words; what lies behind them is worth a call.
-    const NEAR: usize = 5;
-    let (words, behind) = text.as_chunks();
-    for (number, word) in words.iter().take(NEAR).enumerate() {
-        let hits = hits(*word, byte);
-        if hits != 0 {
-            return Some(number * 8 + hits.trailing_zeros() as usize / 8);
-        }
+    // Of most values the end is as near as that; what lies behind is worth a call.
+    let Some((near, far)) = text.split_first_chunk::<16>() else {
+        return memchr::memchr(byte, text);
+    };
+    let (words, _) = near.as_chunks::<8>();
+    let one = hits(words[0], byte);
+    if one != 0 {
+        return Some(one.trailing_zeros() as usize / 8);
     }
-    match words.len() < NEAR {
-        true => Some(words.len() * 8 + behind.iter().position(|other| *other == byte)?),
-        false => Some(NEAR * 8 + memchr::memchr(byte, &text[NEAR * 8..])?),
+    let two = hits(words[1], byte);
+    if two != 0 {
+        return Some(8 + two.trailing_zeros() as usize / 8);
     }
+    Some(near.len() + memchr::memchr(byte, far)?)
 }
 
 /// Whether the text holds one of these bytes.

@@ -53,6 +53,7 @@ enum End {
 #[derive(Debug, Default)]
 struct Literal {
     bytes: Box<[u8]>,
+    initial: u8,
     word: u64,
     mask: u64,
 }
@@ -64,6 +65,7 @@ impl Literal {
         let length = bytes.len().min(8);
         word[..length].copy_from_slice(&bytes[..length]);
         Literal {
+            initial: word[0],
             word: u64::from_le_bytes(word),
             mask: match length {
                 8 => u64::MAX,
@@ -77,8 +79,11 @@ impl Literal {
     #[inline]
     fn begins(&self, text: &[u8]) -> bool {
         match text.first_chunk::<8>() {
-            Some(first) if self.bytes.len() <= 8 => u64::from_le_bytes(*first) & self.mask == self.word,
-            _ => text.starts_with(&self.bytes),
+            Some(first) if u64::from_le_bytes(*first) & self.mask == self.word => {
+                self.bytes.len() <= 8 || text.starts_with(&self.bytes)
+            }
+            Some(_) => false,
+            None => text.starts_with(&self.bytes),
         }
     }
 
@@ -87,7 +92,7 @@ impl Literal {
     fn find(&self, text: &[u8], right: impl Fn(usize) -> bool) -> Option<usize> {
         let mut from = 0;
         loop {
-            let at = from + first(*self.bytes.first()?, &text[from..])?;
+            let at = from + first(self.initial, &text[from..])?;
             if self.begins(&text[at..]) && right(at) {
                 return Some(at);
             }
@@ -237,25 +242,24 @@ impl Pattern {
 
     fn forward(&self, line: &[u8], spans: &mut Spans) -> bool {
         spans.clear();
-        if !self.start.is_empty() && !line.starts_with(&self.start) {
+        let Some(mut rest) = line.strip_prefix(&*self.start) else {
             return false;
-        }
-        let mut at = self.start.len();
+        };
         for step in &self.steps {
             if step.padded {
-                at += line[at..].iter().take_while(|byte| **byte == b' ').count();
+                rest = &rest[rest.iter().take_while(|byte| **byte == b' ').count()..];
             }
-            let end = match self.end(&line[at..], step) {
-                Some(length) => at + length,
-                None => return false,
+            let Some(length) = self.end(rest, step) else {
+                return false;
             };
-            if step.checked && !fits(step.field, &line[at..end]) {
+            if step.checked && !fits(step.field, &rest[..length]) {
                 return false;
             }
-            spans.put(step.field, at, end);
-            at = end + step.until.bytes.len();
+            let at = line.len() - rest.len();
+            spans.put(step.field, at, at + length);
+            rest = &rest[length + step.until.bytes.len()..];
         }
-        at == line.len()
+        rest.is_empty()
     }
 
     /// How long the value at the beginning of `rest` is.
@@ -358,7 +362,8 @@ fn ends_in_quote(literal: &[u8]) -> bool {
 #[inline]
 fn quote(text: &[u8], escape: Escape) -> Option<usize> {
     let at = first(b'"', text)?;
-    match escape == Escape::Backslash && text[..at].ends_with(b"\\") {
+    let is_escaped = escape == Escape::Backslash && at > 0 && text[at - 1] == b'\\';
+    match is_escaped {
         true => bare_quote(text),
         false => Some(at),
     }
@@ -374,6 +379,7 @@ fn bare_quote(text: &[u8]) -> Option<usize> {
 }
 
 /// Whether a gateway could have written this value into that field.
+#[inline]
 fn fits(field: Field, value: &[u8]) -> bool {
     match field.class() {
         Class::Token => !holds(value, *b" \""),

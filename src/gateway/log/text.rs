@@ -47,6 +47,11 @@ pub(in crate::gateway) fn status(text: &[u8]) -> Option<u16> {
 /// A time span; negative, `-` and text are none.
 pub(in crate::gateway) fn span(text: &[u8], unit: Unit) -> Option<Duration> {
     let text = unquoted(text);
+    if unit == Unit::Seconds
+        && let Some(span) = thousandths(text)
+    {
+        return Some(span);
+    }
     let nanos_per_unit: u64 = match unit {
         // Some write `0.5`, or `500ms` where they are told to.
         Unit::Seconds if text.ends_with(b"s") => return go_duration(text),
@@ -57,6 +62,23 @@ pub(in crate::gateway) fn span(text: &[u8], unit: Unit) -> Option<Duration> {
         Unit::Go => return go_duration(text),
     };
     decimal(text, nanos_per_unit).map(Duration::from_nanos)
+}
+
+/// `12.345`, as most gateways write seconds; `None` for any other form.
+#[inline]
+fn thousandths(text: &[u8]) -> Option<Duration> {
+    let [whole @ .., b'.', tenths, hundredths, thousandths] = text else {
+        return None;
+    };
+    if whole.is_empty() || whole.len() > 9 {
+        return None;
+    }
+    let mut seconds = 0;
+    for byte in whole {
+        seconds = seconds * 10 + u64::from(digit(*byte)?);
+    }
+    let millis = (digit(*tenths)? * 10 + digit(*hundredths)?) * 10 + digit(*thousandths)?;
+    Some(Duration::new(seconds, millis * 1_000_000))
 }
 
 /// A decimal number times `scale`; digits that make no whole are cut off.
@@ -73,14 +95,19 @@ fn decimal(text: &[u8], scale: u64) -> Option<u64> {
         [] => {}
         [b'.', digits @ ..] => {
             for byte in digits {
-                let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
                 weight /= 10;
-                fraction += digit * weight;
+                fraction += u64::from(digit(*byte)?) * weight;
             }
         }
         _ => return None,
     }
     whole.checked_mul(scale)?.checked_add(fraction)
+}
+
+#[inline]
+fn digit(byte: u8) -> Option<u32> {
+    let digit = byte.wrapping_sub(b'0');
+    (digit < 10).then_some(u32::from(digit))
 }
 
 /// `1h2m3.5s`, `1.5ms`, `20µs`, `0s`.
@@ -121,8 +148,21 @@ fn unquoted(text: &[u8]) -> &[u8] {
 
 /// The items of nginx's lists: one per attempt, `, ` between; ` : ` between groups of internal redirects.
 pub(in crate::gateway) fn list(text: &[u8]) -> List<'_> {
+    list_like(text, is_list(text))
+}
+
+/// Whether such a list may have more than one item.
+#[inline]
+pub(in crate::gateway) fn is_list(text: &[u8]) -> bool {
+    holds(text, *b" ")
+}
+
+/// As [`list`], of a list with as many items as another that was asked with [`is_list`].
+#[inline]
+pub(in crate::gateway) fn list_like(text: &[u8], many: bool) -> List<'_> {
     List {
         rest: (!text.is_empty()).then_some(text),
+        many,
     }
 }
 
@@ -130,6 +170,7 @@ pub(in crate::gateway) fn list(text: &[u8]) -> List<'_> {
 pub(in crate::gateway) struct List<'l> {
     /// `None` after the last item.
     rest: Option<&'l [u8]>,
+    many: bool,
 }
 
 impl<'l> Iterator for List<'l> {
@@ -138,10 +179,9 @@ impl<'l> Iterator for List<'l> {
     #[inline]
     fn next(&mut self) -> Option<&'l [u8]> {
         let all = self.rest.take()?;
-        // A time, a status or an address of a single attempt: nothing to take apart.
-        match all.len() <= 24 && !holds(all, *b" ") {
-            true => Some(all),
-            false => Some(self.cut(all)),
+        match self.many {
+            true => Some(self.cut(all)),
+            false => Some(all),
         }
     }
 }
