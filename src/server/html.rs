@@ -120,6 +120,43 @@ impl Frame<'_> {
     }
 }
 
+/// A column of a table, by its heading.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Column {
+    /// Of words.
+    Text(&'static str),
+    /// Of figures, which stand to the right.
+    Figure(&'static str),
+}
+
+/// The head of a table.
+pub(super) fn head(columns: impl IntoIterator<Item = Column>) -> Markup {
+    html! {
+        thead {
+            tr {
+                @for column in columns {
+                    @match column {
+                        Column::Text(name) => th scope="col" { (name) },
+                        Column::Figure(name) => th.n scope="col" { (name) },
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A table that scrolls by itself where it is wider than the page.
+pub(super) fn table(label: &str, columns: impl IntoIterator<Item = Column>, rows: Markup) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(label) {
+            table {
+                (head(columns))
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
 /// A time with how long ago it was.
 pub(super) fn since(at: SystemTime, now: SystemTime) -> Markup {
     html! { time datetime=(humantime::format_rfc3339_seconds(at)) title=(moment::utc(at)) { (ago(at, now)) } }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use super::html::{Frame, upstream_link};
+use super::html::{Column, Frame, head, upstream_link};
 use crate::history::{History, Record, SkippedLine};
 use crate::metrics::Build;
 use crate::moment;
@@ -39,11 +39,7 @@ pub(super) fn render(build: &Build, Shown { records, skipped }: &Shown, search: 
         }
         div.scroll tabindex="0" role="region" aria-label="Recent probes" {
             table.logs {
-                thead {
-                    tr {
-                        @for name in HEADINGS { th scope="col" { (name) } }
-                    }
-                }
+                (head(HEADINGS.map(Column::Text)))
                 tbody { @for record in wanted { (row(record)) } }
             }
         }
@@ -91,7 +87,7 @@ fn skipped_lines(skipped: &[SkippedLine], search: &str) -> Markup {
             p.dim { "Lines of the gateways' logs that were not read, the latest first; what stands in them is not shown." }
             div.scroll tabindex="0" role="region" aria-label="Skipped log lines" {
                 table.logs {
-                    thead { tr { @for name in SKIPPED_HEADINGS { th scope="col" { (name) } } } }
+                    (head(SKIPPED_HEADINGS.map(Column::Text)))
                     tbody {
                         @for line in wanted {
                             tr {

@@ -3,9 +3,18 @@
 use maud::{Markup, html};
 
 use crate::finding::limits::{Amount, Use};
-use crate::server::html::{percent, seconds};
+use crate::server::html::{Column, percent, seconds, table};
 use crate::server::view::{HopDetail, UpstreamDetail};
 use crate::upstream::LimitKind;
+
+const HEADINGS: [Column; 6] = [
+    Column::Text("Limit"),
+    Column::Text("Of"),
+    Column::Figure("Tolerates"),
+    Column::Figure("Seen"),
+    Column::Text("Share"),
+    Column::Text("Known from"),
+];
 
 /// The table.
 pub(super) fn render(detail: &UpstreamDetail) -> Markup {
@@ -24,21 +33,7 @@ pub(super) fn render(detail: &UpstreamDetail) -> Markup {
         @if !all.is_empty() {
             h2 { "Limits, the nearest first" }
             p.dim { "The most that was seen of a hop in its last rounds, against what the gateway in front of it tolerates." }
-            div.scroll tabindex="0" role="region" aria-label="Limits" {
-                table {
-                    thead {
-                        tr {
-                            th scope="col" { "Limit" }
-                            th scope="col" { "Of" }
-                            th.n scope="col" { "Tolerates" }
-                            th.n scope="col" { "Seen" }
-                            th scope="col" { "Share" }
-                            th scope="col" { "Known from" }
-                        }
-                    }
-                    tbody { @for (gateway, hop, used) in &all { (row(gateway, hop, used)) } }
-                }
-            }
+            (table("Limits", HEADINGS, html! { @for (gateway, hop, used) in &all { (row(gateway, hop, used)) } }))
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::finding::limits::Amount;
 use crate::moment;
 use crate::observation::{Address, CertificateFacts};
-use crate::server::html::percent;
+use crate::server::html::{Column, percent, table};
 use crate::server::view::{Ahead, HopDetail, HopStatus, UpstreamDetail};
 use crate::upstream::LimitKind;
 
@@ -67,6 +67,15 @@ pub(in crate::server) fn risks(detail: &UpstreamDetail, now: SystemTime) -> Vec<
     risks
 }
 
+const HEADINGS: [Column; 6] = [
+    Column::Text("What"),
+    Column::Text("How near"),
+    Column::Figure("Seen"),
+    Column::Figure("Limit"),
+    Column::Text("Known from"),
+    Column::Text("What to change"),
+];
+
 /// The list.
 pub(super) fn render(detail: &UpstreamDetail, now: SystemTime) -> Markup {
     let risks = risks(detail, now);
@@ -74,21 +83,7 @@ pub(super) fn render(detail: &UpstreamDetail, now: SystemTime) -> Markup {
         h2 { "What will break next" }
         @if risks.is_empty() { p.good { "Nothing that is measured is near its limit." } }
         @else {
-            div.scroll tabindex="0" role="region" aria-label="What will break next" {
-                table {
-                    thead {
-                        tr {
-                            th scope="col" { "What" }
-                            th scope="col" { "How near" }
-                            th.n scope="col" { "Seen" }
-                            th.n scope="col" { "Limit" }
-                            th scope="col" { "Known from" }
-                            th scope="col" { "What to change" }
-                        }
-                    }
-                    tbody { @for risk in &risks { (row(risk)) } }
-                }
-            }
+            (table("What will break next", HEADINGS, html! { @for risk in &risks { (row(risk)) } }))
         }
     }
 }

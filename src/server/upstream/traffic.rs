@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::server::html::percent;
+use crate::server::html::{Column, head, percent};
 use crate::server::view::{TrafficStatus, UpstreamDetail};
 
 /// One block for each gateway whose log is read.
@@ -46,12 +46,12 @@ fn gateway(traffic: &TrafficStatus) -> Markup {
     }
 }
 
-fn table(name: &str, rows: impl Iterator<Item = (String, u64)>) -> Markup {
+fn table(name: &'static str, rows: impl Iterator<Item = (String, u64)>) -> Markup {
     let rows: Vec<_> = rows.collect();
     html! {
         @if !rows.is_empty() {
             table {
-                thead { tr { th scope="col" { (name) } th.n scope="col" { "Failed" } } }
+                (head([Column::Text(name), Column::Figure("Failed")]))
                 tbody { @for (value, count) in rows { tr { td.mono { (value) } td.n { (count) } } } }
             }
         }

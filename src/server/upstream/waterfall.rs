@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::evidence::Phases;
 use crate::history::Record;
-use crate::server::html::seconds;
+use crate::server::html::{Column, head, seconds};
 use crate::server::view::{HopDetail, UpstreamDetail};
 
 /// The width of the scale, in its own units.
@@ -31,6 +31,9 @@ pub(super) fn render(detail: &UpstreamDetail) -> Markup {
         })
         .collect();
     let longest = shown.iter().map(|(_, _, phases)| length(phases)).fold(0.0, f64::max);
+    let columns = ["Hop", "Address", "Together, on one scale"].map(Column::Text);
+    let figures = PHASES.iter().map(|(_, name)| *name).chain(["Total"]);
+    let columns = columns.into_iter().chain(figures.map(Column::Figure));
     html! {
         h2 { "Phases" }
         @if shown.is_empty() { p.dim { "No request was made yet." } }
@@ -38,15 +41,7 @@ pub(super) fn render(detail: &UpstreamDetail) -> Markup {
             p.dim { "The latest round: of each hop the probe that failed, else the slowest." }
             div.scroll tabindex="0" role="region" aria-label="Phases of each hop" {
                 table.fall {
-                    thead {
-                        tr {
-                            th scope="col" { "Hop" }
-                            th scope="col" { "Address" }
-                            th scope="col" { "Together, on one scale" }
-                            @for (_, name) in PHASES { th.n scope="col" { (name) } }
-                            th.n scope="col" { "Total" }
-                        }
-                    }
+                    (head(columns))
                     tbody { @for (hop, record, phases) in &shown { (row(hop, record, phases, longest)) } }
                 }
             }
