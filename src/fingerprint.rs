@@ -13,6 +13,8 @@ mod cache;
 mod freshness;
 mod proxy_status;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 pub mod version;
 

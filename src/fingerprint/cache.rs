@@ -96,20 +96,12 @@ fn members(value: &str) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::read_from;
     use super::*;
 
     fn check(name: &str, value: &str) -> bool {
-        let headers = [(name.to_owned(), value.to_owned())];
-        let answer = Answer {
-            status: 502,
-            reason: "",
-            headers: &headers,
-            body: b"",
-            whole: true,
-            first_byte: None,
-            kinds: &[],
-        };
-        cached_by(&answer).inspect(|by| assert_eq!(*by, name)).is_some()
+        let by = read_from(&[(name, value)], cached_by);
+        by.inspect(|by| assert_eq!(*by, name)).is_some()
     }
 
     #[test]

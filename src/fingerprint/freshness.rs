@@ -71,23 +71,11 @@ fn expires(answer: &Answer<'_>) -> Seconds {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::read_from;
     use super::*;
 
     fn left_of(headers: &[(&str, &str)]) -> Option<u64> {
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        let answer = Answer {
-            status: 502,
-            reason: "",
-            headers: &headers,
-            body: b"",
-            whole: true,
-            first_byte: None,
-            kinds: &[],
-        };
-        left(&answer).map(|left| left.as_secs())
+        read_from(headers, left).map(|left| left.as_secs())
     }
 
     #[test]
