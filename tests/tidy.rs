@@ -4,29 +4,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The modules of the words, which know nothing but each other.
+const WORDS: &[&str] = &[
+    "cause",
+    "upstream",
+    "observation",
+    "exchange",
+    "finding",
+    "moment",
+    "verdict",
+];
+
 /// The layers, and what their files may name of this crate. Assembly may name all.
 const LAYERS: &[(&str, &[&str], &[&str])] = &[
-    (
-        "words",
-        &[
-            "cause",
-            "upstream",
-            "observation",
-            "exchange",
-            "finding",
-            "moment",
-            "verdict",
-        ],
-        &[
-            "cause",
-            "upstream",
-            "observation",
-            "exchange",
-            "finding",
-            "moment",
-            "verdict",
-        ],
-    ),
+    ("words", WORDS, WORDS),
     (
         "judgement",
         &[
@@ -46,15 +37,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
             "stale",
             "traffic",
         ],
-        &[
-            "cause",
-            "upstream",
-            "observation",
-            "exchange",
-            "finding",
-            "moment",
-            "verdict",
-        ],
+        WORDS,
     ),
     (
         "ground",
