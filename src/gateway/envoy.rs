@@ -84,27 +84,22 @@ fn reset(said: Said, text: &str) -> Said {
     let reason = text
         .rsplit_once("reset reason: ")
         .map_or("", |(_, reason)| reason.trim());
-    let failed = said.bad_gateway();
-    match reason {
-        "connection failure" | "remote connection failure" | "local connection failure" => {
-            match by_transport(transport.as_bytes()) {
-                Some(reason) => failed.because(reason.cause).maybe(reason.candidates),
-                None => failed.maybe(NO_CONNECTION),
-            }
-        }
-        // The connect timeout includes the handshake.
-        "connection timeout" => failed.maybe(&[Cause::ConnectTimeout, Cause::TlsTimeout]),
-        "connection termination" => failed
-            .because(Cause::ResponseFailed)
-            .maybe(&[Cause::ResponseReset, Cause::ResponseClosed]),
-        "remote reset" | "remote refused stream reset" => failed.because(Cause::ResponseReset),
-        "protocol error" => failed
-            .because(Cause::ResponseFailed)
-            .maybe(&[Cause::ResponseMalformed, Cause::ResponseHeaderTooLarge]),
+    let (failed, reset) = (said.bad_gateway(), reason.replace(' ', "_"));
+    if is_failed_connect(reset.as_bytes()) {
+        return match by_transport(transport.as_bytes()) {
+            Some(reason) => failed.because(reason.cause).maybe(reason.candidates),
+            None => failed.maybe(NO_CONNECTION),
+        };
+    }
+    match by_reset(reset.as_bytes()) {
         // Its own doing, not a failure to get an answer: the number stands for itself.
-        "overflow" | "overload manager reset" => said.because(Cause::UpstreamOverloaded),
-        "local reset" | "local refused stream reset" => said.because(Cause::GatewayInternal),
-        _ => failed,
+        Some(Reason {
+            cause: cause @ (Cause::UpstreamOverloaded | Cause::GatewayInternal),
+            ..
+        }) => said.because(cause),
+        Some(reason) => failed.because(reason.cause).maybe(reason.candidates),
+        None if reset == "connection_timeout" => failed.maybe(CONNECT_OR_TLS_TIMEOUT),
+        None => failed,
     }
 }
 
@@ -376,27 +371,43 @@ fn timeout(status: Option<u16>) -> Reason {
     }
 }
 
-/// By the words of `resetReasonToString`, blanks as `_`.
+/// Why no response began, by the words of `resetReasonToString` and the transport's.
 fn before_head(reset: &[u8], transport: &[u8], status: Option<u16>) -> Reason {
     let unknown = status.and_then(text::own_status).unwrap_or(Cause::Unknown);
-    match reset {
-        b"remote_connection_failure" | b"local_connection_failure" | b"connection_failure" => by_transport(transport)
-            .unwrap_or(match reset {
-                b"remote_connection_failure" if transport.is_empty() => {
-                    Reason::one_of(Cause::TlsFailed, TLS_WITHOUT_REASON)
-                }
-                _ => Reason::one_of(unknown, CONNECT_OR_TLS),
-            }),
-        b"connection_timeout" => Reason::one_of(unknown, CONNECT_OR_TLS_TIMEOUT),
-        b"connection_termination" => {
-            by_transport(transport).unwrap_or(Reason::one_of(Cause::ResponseFailed, CLOSED_OR_RESET))
-        }
+    if is_failed_connect(reset) {
+        return by_transport(transport).unwrap_or(match reset {
+            b"remote_connection_failure" if transport.is_empty() => {
+                Reason::one_of(Cause::TlsFailed, TLS_WITHOUT_REASON)
+            }
+            _ => Reason::one_of(unknown, CONNECT_OR_TLS),
+        });
+    }
+    let known = match reset {
+        b"connection_timeout" => Some(Reason::one_of(unknown, CONNECT_OR_TLS_TIMEOUT)),
+        b"connection_termination" => by_transport(transport).or_else(|| by_reset(reset)),
+        _ => by_reset(reset),
+    };
+    known.unwrap_or(Reason::open(unknown))
+}
+
+/// The words of `resetReasonToString` for a connection that did not come about, blanks as `_`.
+fn is_failed_connect(reset: &[u8]) -> bool {
+    matches!(
+        reset,
+        b"remote_connection_failure" | b"local_connection_failure" | b"connection_failure"
+    )
+}
+
+/// Its words that tell by themselves why there was no response.
+fn by_reset(reset: &[u8]) -> Option<Reason> {
+    Some(match reset {
+        b"connection_termination" => Reason::one_of(Cause::ResponseFailed, CLOSED_OR_RESET),
         b"remote_reset" | b"remote_refused_stream_reset" => Reason::exact(Cause::ResponseReset),
         b"protocol_error" => Reason::one_of(Cause::ResponseFailed, NO_VALID_HEAD),
         b"overflow" | b"overload_manager_reset" => Reason::exact(Cause::UpstreamOverloaded),
         b"local_reset" | b"local_refused_stream_reset" => Reason::exact(Cause::GatewayInternal),
-        _ => Reason::open(unknown),
-    }
+        _ => return None,
+    })
 }
 
 fn after_head(reset: &[u8]) -> Reason {
