@@ -1,4 +1,5 @@
-//! What is known of each kind of gateway, one file per kind. Adding a kind is adding a file and a line in [`KINDS`].
+//! What is known of each kind of gateway, one file per kind. Adding a kind is adding a file and a line in [`KINDS`]; what a
+//! long file keeps apart, an error log or tests, lies in a folder of its name.
 //!
 //! A figure stands here only where its vendor states it; `None` means no limit, or none known. What each limit means is
 //! said in [`LimitKind`](crate::upstream::LimitKind), how the product counts it in the kind's own file.
