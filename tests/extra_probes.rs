@@ -15,14 +15,25 @@ use support::process::Process;
 use support::stack::{address, wait_until};
 use support::{http, programs};
 
-/// A server that answers `/after/MS` after so many milliseconds, and everything else at once.
-const SLOW: &str = r#"
-import http.server, sys, time
+/// A server of Python's own. Which one it is, `$3` says, and `$4` something to it:
+/// - `after`: answers `/after/MS` after so many milliseconds, and everything else at once;
+/// - `keeps`: keeps connections for `$4` seconds, or, with `1.0`, none at all;
+/// - `checked`: answers `/up` with 503 while the file `$4` is there, `/broken` with 500, and everything else with 200.
+const PYTHON: &str = r#"
+import http.server, os, sys, time
+what, more = sys.argv[3:5]
 class Handler(http.server.BaseHTTPRequestHandler):
+    if what == 'keeps':
+        protocol_version = 'HTTP/1.0' if more == '1.0' else 'HTTP/1.1'
+        timeout = float(more)
     def do_GET(self):
-        if self.path.startswith('/after/'):
+        status = 200
+        if what == 'after' and self.path.startswith('/after/'):
             time.sleep(int(self.path.split('/')[2]) / 1000)
-        self.send_response(200)
+        if what == 'checked':
+            sick = self.path == '/up' and os.path.exists(more)
+            status = 503 if sick else 500 if self.path == '/broken' else 200
+        self.send_response(status)
         self.send_header('Content-Length', '2')
         self.end_headers()
         self.wfile.write(b'ok')
@@ -41,10 +52,34 @@ fn listening(program: &str, arguments: &[&str], listen: SocketAddr) -> Process {
     process
 }
 
-fn slow_server() -> (SocketAddr, Process) {
-    let listen = address(21);
-    let (ip, port) = (listen.ip().to_string(), listen.port().to_string());
-    (listen, listening("python3", &["-c", SLOW, &ip, &port], listen))
+/// An origin of the test: its name and the program.
+struct Origin {
+    name: &'static str,
+    listen: SocketAddr,
+    process: Process,
+}
+
+fn origin(name: &'static str, program: &str, arguments: impl Fn(&str, &str) -> Vec<String>) -> Origin {
+    let listen = address(22);
+    let arguments = arguments(&listen.ip().to_string(), &listen.port().to_string());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let process = listening(program, &arguments, listen);
+    Origin { name, listen, process }
+}
+
+fn python(name: &'static str, what: &str, more: &str) -> Origin {
+    origin(name, "python3", |ip, port| words(&["-c", PYTHON, ip, port, what, more]))
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// A daemon in a hurry.
+fn daemon(confirm: Value, gateways: Value, upstreams: Value) -> Daemon {
+    let defaults = json!({ "interval": "1s", "timeout": "1s", "confirm": confirm });
+    let config = json!({ "defaults": defaults, "gateways": gateways, "upstreams": upstreams });
+    Daemon::start(&scratch(), &config)
 }
 
 /// What the API says of an upstream.
@@ -70,7 +105,8 @@ fn patience_tells_an_answer_that_comes_late_from_one_that_never_comes() {
         return;
     }
     let folder = scratch();
-    let (origin, _origin) = slow_server();
+    let slow = python("slow", "after", "");
+    let origin = slow.listen;
     let gateway = gateways::nginx(
         &folder,
         &format!(
@@ -85,18 +121,15 @@ fn patience_tells_an_answer_that_comes_late_from_one_that_never_comes() {
             "via": [{ "gateway": "edge", "url": format!("http://{}{path}", gateway.listen), "timeout": "4s" }],
         })
     };
-    let daemon = Daemon::start(
-        &scratch(),
-        &json!({
-            "defaults": { "interval": "1s", "timeout": "1s", "confirm": { "retries": 0 } },
-            "gateways": [{ "name": "edge", "kind": "nginx", "limits": { "first_byte": "2s" } }],
-            "upstreams": [
-                upstream("quick", "/"),
-                upstream("near", "/after/1700"),
-                upstream("late", "/after/2500"),
-                upstream("never", "/after/60000"),
-            ],
-        }),
+    let daemon = daemon(
+        json!({ "retries": 0 }),
+        json!([{ "name": "edge", "kind": "nginx", "limits": { "first_byte": "2s" } }]),
+        json!([
+            upstream("quick", "/"),
+            upstream("near", "/after/1700"),
+            upstream("late", "/after/2500"),
+            upstream("never", "/after/60000"),
+        ]),
     );
     let evidence = |upstream: &str, expected: &str| {
         wait_until(&format!("{upstream} says {expected:?}"), || {
@@ -139,22 +172,6 @@ fn patience_tells_an_answer_that_comes_late_from_one_that_never_comes() {
     assert_eq!(late.sum("responses_total", &[("hop", "origin")]), 0.0);
 }
 
-/// A server that keeps connections for `$3` seconds, or, with `1.0`, none at all.
-const PYTHON: &str = r#"
-import http.server, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.0' if sys.argv[3] == '1.0' else 'HTTP/1.1'
-    timeout = float(sys.argv[3])
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header('Content-Length', '2')
-        self.end_headers()
-        self.wfile.write(b'ok')
-    def log_message(self, *_):
-        pass
-http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
-"#;
-
 /// A server whose close always meets the next request: after a second and a half of silence it only closes once one comes.
 const RACING: &str = r#"
 import socket, sys, threading, time
@@ -182,29 +199,6 @@ const WSGI: &str = "def app(environ, start_response):
     start_response('200 OK', [('Content-Length', '2')])
     return [b'ok']
 ";
-
-/// An origin of the test: its name, what its idle connections last, and the program.
-struct Origin {
-    name: &'static str,
-    listen: SocketAddr,
-    process: Process,
-}
-
-fn origin(name: &'static str, program: &str, arguments: impl Fn(&str, &str) -> Vec<String>) -> Origin {
-    let listen = address(22);
-    let arguments = arguments(&listen.ip().to_string(), &listen.port().to_string());
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let process = listening(program, &arguments, listen);
-    Origin { name, listen, process }
-}
-
-fn python(name: &'static str, kept: &'static str) -> Origin {
-    origin(name, "python3", |ip, port| words(&["-c", PYTHON, ip, port, kept]))
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
 
 /// Debian's nginx as an origin.
 fn nginx_origin(name: &'static str, folder: &Path, kept: &str) -> Origin {
@@ -287,10 +281,10 @@ fn idle_connections_are_measured_where_a_gateway_reuses_them() {
             "wsgi:app",
         ])
     });
-    let (old, lasting) = (python("old", "1.0"), nginx_origin("lasting", &folder, "75s"));
+    let (old, lasting) = (python("old", "keeps", "1.0"), nginx_origin("lasting", &folder, "75s"));
     // Their documented values, give or take what a busy machine does to a clock; Node adds a second of its own since 2025.
     let measured = [
-        (python("python", "2"), 1.5..3.0),
+        (python("python", "keeps", "2"), 1.5..3.0),
         (nginx_origin("nginx", &folder, "4s"), 3.5..5.0),
         (apache, 2.5..4.0),
         (node, 4.5..7.0),
@@ -311,17 +305,14 @@ fn idle_connections_are_measured_where_a_gateway_reuses_them() {
     let mut alone = of(&lasting, "default");
     alone["name"] = json!("default");
     upstreams.push(alone);
-    let daemon = Daemon::start(
-        &scratch(),
-        &json!({
-            "defaults": { "interval": "1s", "timeout": "1s" },
-            "gateways": [
-                { "name": "written", "kind": "nginx", "limits": { "idle": "8s" } },
-                { "name": "read", "kind": "nginx", "config_file": folder.join("nginx.conf") },
-                { "name": "default", "kind": "nginx" },
-            ],
-            "upstreams": upstreams,
-        }),
+    let daemon = daemon(
+        json!({}),
+        json!([
+            { "name": "written", "kind": "nginx", "limits": { "idle": "8s" } },
+            { "name": "read", "kind": "nginx", "config_file": folder.join("nginx.conf") },
+            { "name": "default", "kind": "nginx" },
+        ]),
+        upstreams.into(),
     );
     for (origin, expected) in &measured {
         let found = daemon.wait_until(origin.name, |metrics| {
@@ -369,20 +360,6 @@ fn idle_connections_are_measured_where_a_gateway_reuses_them() {
     assert_eq!(answer.status, 502, "{}", answer.text());
 }
 
-/// A server that answers `/up` with 503 while the file `$3` is there, `/broken` with 500, and everything else with 200.
-const CHECKED: &str = r#"
-import http.server, os, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        sick = self.path == '/up' and os.path.exists(sys.argv[3])
-        self.send_response(503 if sick else 500 if self.path == '/broken' else 200)
-        self.send_header('Content-Length', '0')
-        self.end_headers()
-    def log_message(self, *_):
-        pass
-http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
-"#;
-
 /// What HAProxy's own check says of a server: its status, and how often it went down.
 fn haproxy_says(socket: &Path, backend: &str) -> Option<(String, u32)> {
     let mut stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
@@ -408,11 +385,7 @@ fn the_health_check_of_haproxy_and_its_replay_see_the_same() {
     }
     let folder = scratch();
     let (sick, socket, file) = (folder.join("sick"), folder.join("stats"), folder.join("haproxy.cfg"));
-    let server = |name| {
-        origin(name, "python3", |ip, port| {
-            words(&["-c", CHECKED, ip, port, sick.to_str().expect("plain")])
-        })
-    };
+    let server = |name| python(name, "checked", sick.to_str().expect("plain"));
     let (checked, connected) = (server("checked"), server("connected"));
     let fronts = [address(23), address(24)];
     let config = format!(
@@ -428,22 +401,19 @@ fn the_health_check_of_haproxy_and_its_replay_see_the_same() {
     );
     std::fs::write(&file, config).expect("written");
     let _haproxy = listening("haproxy", &["-db", "-f", file.to_str().expect("plain")], fronts[0]);
-    let daemon = Daemon::start(
-        &scratch(),
-        &json!({
-            "defaults": { "interval": "1s", "timeout": "1s" },
-            "gateways": [{ "name": "edge", "kind": "haproxy", "config_file": file }],
-            "upstreams": [
-                {
-                    "name": "checked", "origin": format!("http://{}/", checked.listen),
-                    "via": [{ "gateway": "edge", "url": format!("http://{}/", fronts[0]) }],
-                },
-                {
-                    "name": "connected", "origin": format!("http://{}/broken", connected.listen),
-                    "via": [{ "gateway": "edge", "url": format!("http://{}/broken", fronts[1]) }],
-                },
-            ],
-        }),
+    let daemon = daemon(
+        json!({}),
+        json!([{ "name": "edge", "kind": "haproxy", "config_file": file }]),
+        json!([
+            {
+                "name": "checked", "origin": format!("http://{}/", checked.listen),
+                "via": [{ "gateway": "edge", "url": format!("http://{}/", fronts[0]) }],
+            },
+            {
+                "name": "connected", "origin": format!("http://{}/broken", connected.listen),
+                "via": [{ "gateway": "edge", "url": format!("http://{}/broken", fronts[1]) }],
+            },
+        ]),
     );
     let both_say = |healthy: bool, downs: u32, transitions: f64| {
         let status = if healthy { "UP" } else { "DOWN" };
