@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -216,6 +217,12 @@ impl Engine {
             hops: hops.collect(),
             standing,
         }
+    }
+
+    /// Asks places that a hop's name has left, beside its rounds; see [`HopRun::ask_left`].
+    pub fn ask_left(&self, hop: &Arc<HopRun>, places: Vec<SocketAddr>) {
+        let (hop, shared) = (hop.clone(), self.table().shared.clone());
+        tokio::spawn(async move { hop.ask_left(&shared, places).await });
     }
 
     /// What self checks say of this host's own network.

@@ -202,9 +202,13 @@ impl GatewayLogs {
                         .filter_map(|run| Some((&*run.upstream.name, run.hops.iter().find(|hop| hop.hop.is_origin())?)))
                         .collect();
                     let answers = |upstream: &str| origins.get(upstream)?.answers();
-                    countings
-                        .iter()
-                        .for_each(|counting| counting.hold_backends(&answers, Instant::now()));
+                    for counting in &countings {
+                        for (upstream, places) in counting.hold_backends(&answers, Instant::now()) {
+                            if let Some(hop) = origins.get(&*upstream) {
+                                engine.ask_left(hop, places);
+                            }
+                        }
+                    }
                 }
                 ticks = ticks.wrapping_add(1);
                 for counting in &countings {

@@ -17,6 +17,7 @@ mod content;
 mod findings;
 mod finish;
 mod idle;
+mod left;
 mod lines;
 mod listening;
 mod names;

@@ -225,21 +225,32 @@ impl Counting {
         }
     }
 
-    /// Holds the backends in use against what the names of the origins give, and shows how many are stale.
-    pub(super) fn hold_backends(&self, answers: &dyn Fn(&str) -> Option<Answers>, now: Instant) {
+    /// Holds the backends in use against what the names of the origins give, and shows how many are stale. Back come the
+    /// places that are to be asked whether they answer, by upstream.
+    pub(super) fn hold_backends(
+        &self,
+        answers: &dyn Fn(&str) -> Option<Answers>,
+        now: Instant,
+    ) -> Vec<(Arc<str>, Vec<SocketAddr>)> {
+        let mut to_be_asked = Vec::new();
         for (number, (name, _)) in self.upstreams.iter().enumerate() {
             let Some(answers) = answers(name) else {
                 self.metrics.stale_backends(number, None);
                 continue;
             };
-            let backends = self.state().backends[number].clone();
-            let stale = backends.stale(&answers, &self.ports[number], GONE_AFTER, now);
+            let (backends, ports) = (self.state().backends[number].clone(), &self.ports[number]);
+            let stale = backends.stale(&answers, ports, GONE_AFTER, now);
             let shown = (!backends.is_empty()).then_some(stale.len());
             if self.metrics.stale_backends(number, shown) && !stale.is_empty() {
                 let (gateway, backends) = (&self.gateway, Listed(&stale));
                 warn!(%gateway, upstream = %name, %backends, "asks backends that the origin's name no longer gives");
             }
+            let places = backends.to_be_asked(&answers, ports, GONE_AFTER, now);
+            if !places.is_empty() {
+                to_be_asked.push((name.clone(), places));
+            }
         }
+        to_be_asked
     }
 
     fn now(&self) -> (Duration, u64) {
@@ -311,8 +322,12 @@ impl Tally for LiveTally<'_> {
             backend_time: request.backend_time,
             near: LOGGED.map(|kind| near(self.limits, kind, &request.taken, failed)),
         });
-        if let (Some(backends), Ending::Served) = (self.backends.get_mut(request.upstream), &request.ending) {
-            backends.asked(request.backend, true, self.at);
+        if let Some(backends) = self.backends.get_mut(request.upstream) {
+            match &request.ending {
+                Ending::Served => backends.asked(request.backend, true, self.at),
+                Ending::ClientClosed => backends.left_waiting(request.backend, self.at),
+                Ending::Failed(_) | Ending::Synthetic | Ending::CutAfterAll(_) => {}
+            }
         }
         if let Some(window) = self.windows.get_mut(request.upstream) {
             let failed = failed.map(|cause| (cause, request.target, request.backend));
@@ -457,16 +472,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn backends_in_use_are_held_against_what_the_origins_name_gives() {
         let line = |status: u16| {
+            let us = if status == 499 {
+                "-".to_owned()
+            } else {
+                status.to_string()
+            };
             format!(
-                r#"192.0.2.7 - - [20/Nov/2026:10:57:01 +0000] "GET / HTTP/1.1" {status} 157 "-" "-" ua="10.0.0.1:80" us="{status}" ut="0.010" uc="0.001" uh="0.009" ub="200" ul="100" rt=0.010 id=1 done="OK" host="shop" up="shop""#
+                r#"192.0.2.7 - - [20/Nov/2026:10:57:01 +0000] "GET / HTTP/1.1" {status} 157 "-" "-" ua="10.0.0.1:1" us="{us}" ut="0.010" uc="0.001" uh="0.009" ub="200" ul="100" rt=0.010 id=1 done="OK" host="shop" up="shop""#
             )
         };
-        for (status, gone, is_live, expected) in [
-            (502, GONE_AFTER, true, Some("1")),
-            (502, GONE_AFTER - Duration::from_secs(1), true, Some("0")),
-            (200, GONE_AFTER, true, Some("0")),
+        // Whether one is stale, and whether it is to be asked.
+        for (status, gone, is_live, expected, asks) in [
+            (502, GONE_AFTER, true, Some("1"), false),
+            (502, GONE_AFTER - Duration::from_secs(1), true, Some("0"), false),
+            (200, GONE_AFTER, true, Some("0"), true),
+            // The user left before.
+            (499, GONE_AFTER, true, Some("0"), true),
+            (499, GONE_AFTER - Duration::from_secs(1), true, Some("0"), false),
             // What comes late says nothing of now.
-            (502, GONE_AFTER, false, None),
+            (502, GONE_AFTER, false, None, false),
+            (499, GONE_AFTER, false, None, false),
         ] {
             let (counting, metrics, mut parser) = watched(if is_live {
                 "/nowhere/access.log"
@@ -476,12 +501,19 @@ mod tests {
             let mut answers = Answers::default();
             let [old, new] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
             answers.saw([old].into_iter(), None, Instant::now());
+            answers.reached(old);
             answers.saw([new].into_iter(), None, Instant::now());
             tokio::time::advance(gone).await;
             answers.saw([new].into_iter(), None, Instant::now());
             counting.line(&parser.read(line(status).as_bytes()).unwrap(), !is_live);
             counting.finish();
-            counting.hold_backends(&|_| Some(answers.clone()), Instant::now());
+            let to_be_asked = counting.hold_backends(&|_| Some(answers.clone()), Instant::now());
+            let place = ("shop".into(), vec!["10.0.0.1:1".parse().unwrap()]);
+            assert_eq!(
+                to_be_asked,
+                Vec::from_iter(asks.then_some(place)),
+                "{status} {gone:?} {is_live}"
+            );
             let page = page(&metrics);
             let series = "badgateway_stale_backends{gateway=\"edge\",upstream=\"shop\"} ";
             let found = page.lines().find_map(|line| line.strip_prefix(series));

@@ -283,7 +283,7 @@ families! {
     GATEWAY_NEAR_LIMIT "badgateway_gateway_near_limit_total" Counter None ["gateway" "upstream" "limit"]
         "Real requests at or beyond 80 % of what the gateway tolerates; absent where its log does not tell.";
     STALE_BACKENDS "badgateway_stale_backends" Gauge None ["gateway" "upstream"]
-        "Backends that the gateway still asks and that fail, at addresses the origin's name no longer gives; absent without a name.";
+        "Backends that the gateway still asks and that fail or do not answer us, at addresses the origin's name no longer gives; absent without a name.";
     GATEWAY_RATIO "badgateway_gateway_bad_gateway_ratio" Gauge None ["gateway" "upstream"]
         "502s per real request over the last 5 minutes; absent without requests. For people, not for rules.";
     GATEWAY_USER_VIEW "badgateway_gateway_user_view" Gauge None ["gateway" "upstream"]

@@ -1,10 +1,13 @@
-//! One health check of a gateway, as the gateway makes it.
+//! One health check of a gateway, as the gateway makes it; and the least of all questions, whether an address takes a
+//! connection.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
+use super::connect::{ConnectEnd, connect};
 use super::http::{Ask, ExchangeEnd, Form, KeptHeaders, ReadLimits, USER_AGENT_PREFIX, http1, traceparent};
 use super::open::{NotOpen, open};
 use super::{Prepared, Prober};
@@ -37,6 +40,16 @@ impl fmt::Display for Checked {
 }
 
 impl Prober {
+    /// Whether an address takes a connection within that time, and nothing more than that; `None` where our own side
+    /// prevented it.
+    pub async fn connects(&self, prepared: &Prepared, address: &Address, wait: Duration) -> Option<bool> {
+        match connect(address, prepared.target.source_address, Instant::now() + wait).await {
+            Ok(_) => Some(true),
+            Err(ConnectEnd::Fault(_)) => Some(false),
+            Err(ConnectEnd::Own(_) | ConnectEnd::NoRoute) => None,
+        }
+    }
+
     /// Makes it: with none of the target's own headers and credentials, which the gateway's check does not have either.
     pub async fn check(&self, prepared: &Prepared, check: &HealthCheck, address: &Address) -> Checked {
         let deadline = Instant::now() + check.timeout;

@@ -85,7 +85,9 @@ impl HopRun {
         self.note_listening(shared, state, present, findings);
         state.skipped = skipped(findings);
         state.unprobed = found.chosen.unprobed;
-        state.take_names(&found.resolutions, present, now) && self.hop.resolves()
+        let changed = state.take_names(&found.resolutions, present, now) && self.hop.resolves();
+        self.note_reached(state, findings);
+        changed
     }
 }
 
