@@ -12,6 +12,7 @@ mod gateways;
 mod hop;
 mod labels;
 mod latency;
+mod marks;
 mod origins;
 mod prevention;
 mod process;
@@ -38,6 +39,7 @@ pub use catalogue::{FAMILIES, Family, Kind, Unit};
 pub use exposition::{Format, Sink};
 pub use gateways::{GatewayMetrics, LogSource, LoggedGateway, LoggedRequest, LoggedTraffic, Reading, ReadingLog};
 pub use hop::HopMetrics;
+pub use marks::Counted;
 pub use process::{Build, InFlight};
 pub use verdicts::UpstreamMetrics;
 

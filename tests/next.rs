@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use support::daemon::{Daemon, Seen, scratch};
-use support::http;
 use support::peers::http1::{self, OK, answer, answers};
 use support::peers::serve;
 use support::peers::tls::Tls;
 use support::pki::{Flaw, NAME, Pki};
+use support::stack::wait_until;
+use support::{dns, http};
 
 fn get(daemon: &Daemon, path: &str) -> String {
     let answer = http::get(daemon.address(), path, &[]).expect("an answer");
@@ -154,4 +155,116 @@ fn a_chain_that_ends_early_names_the_certificate_that_is_missing() {
         text.contains("Test Intermediate was neither sent nor is trusted here: an intermediate is missing, or ca_file"),
         "{text}"
     );
+}
+
+/// A line of nginx for a request that took two tries, or one.
+fn logged(number: u32, tries: usize) -> String {
+    let [both, statuses] = [["127.0.0.1:81, 127.0.0.1:80", "502, 200"], ["127.0.0.1:80", "200"]][2 - tries];
+    format!(
+        r#"192.0.2.7 - - [20/Nov/2026:10:57:01 +0000] "GET / HTTP/1.1" 200 157 "-" "-" ua="{both}" us="{statuses}" ut="0.010" uc="0.001" uh="0.009" ub="200" ul="100" rt=0.010 id={number:032x} done="OK" host="again" up="again""#
+    ) + "\n"
+}
+
+#[test]
+fn what_goes_wrong_beside_the_limits_is_listed() {
+    let folder = scratch();
+    let well = serve(answers(OK));
+    let ok = format!("http://{well}/");
+    let kept = serve(answers(answer(
+        "500 Internal Server Error",
+        "Cache-Control: max-age=60",
+        "sorry",
+    )));
+    let other = serve(answers(answer("200 OK", "Content-Type: text/javascript", "release(1)")));
+    let resolvers = [Some("127.0.0.1"), None].map(|address| {
+        let says = move |question: &dns::Question| match address {
+            Some(address) => vec![question.addresses(&[address]).bytes()],
+            None => vec![question.answer().code(dns::NXDOMAIN).bytes()],
+        };
+        dns::serve(says).to_string()
+    });
+    let named = json!({
+        "url": format!("http://shop.peer.test:{}/", well.port()), "resolvers": resolvers, "family": "ipv4",
+    });
+    let log = folder.join("access.log");
+    std::fs::write(&log, "").expect("written");
+    let via = |gateway: &str, to: std::net::SocketAddr| json!([{ "gateway": gateway, "url": format!("http://{to}/") }]);
+    let config = json!({
+        "defaults": { "interval": "1s", "timeout": "900ms", "confirm": { "delay": "50ms" } },
+        "gateways": [
+            { "name": "edge", "kind": "nginx" },
+            { "name": "retrying", "kind": "nginx", "access_log": log },
+        ],
+        "upstreams": [
+            { "name": "kept", "origin": ok, "via": via("edge", kept) },
+            { "name": "names", "origin": named },
+            { "name": "content", "origin": ok, "via": via("edge", other), "content": { "stable": ["/app.js"] } },
+            { "name": "again", "origin": ok, "via": via("retrying", well) },
+        ],
+    });
+    let daemon = Daemon::start(&folder, &config);
+    daemon.wait_until("", |metrics| match metrics.sum("gateway_log_up", &[]) == 1.0 {
+        true => Seen::Yes,
+        false => Seen::NotYet("the log is read".to_owned()),
+    });
+    let lines: String = (0..40)
+        .map(|number| logged(number, 1 + usize::from(number < 10)))
+        .collect();
+    std::fs::write(&log, lines).expect("written");
+    let listed = |upstream: &str, wanted: [&str; 4]| {
+        let [what, figure, limit, runbook] = wanted;
+        let found = wait_until(what, || {
+            risks(&daemon, upstream).into_iter().find(|risk| risk["what"] == what)
+        });
+        assert_eq!(
+            [&found["figure"], &found["limit"], &found["runbook"]],
+            [figure, limit, runbook]
+        );
+    };
+    listed(
+        "kept",
+        [
+            "errors of edge stay in a cache",
+            "a 500 from a cache, or with leave to keep it",
+            "no error kept",
+            "BadGatewayCached",
+        ],
+    );
+    let says = format!("{} gives no address (NXDOMAIN), {} does", resolvers[1], resolvers[0]);
+    listed(
+        "names",
+        [
+            "the resolvers of origin disagree",
+            &says,
+            "the same of each",
+            "BadGatewayUpstreamDNSDisagreement",
+        ],
+    );
+    listed(
+        "again",
+        [
+            "retries of retrying",
+            "0.25 per request",
+            "0.2 per request",
+            "BadGatewayRetryStorm",
+        ],
+    );
+    listed(
+        "content",
+        [
+            "edge serves other content than the origin",
+            "/app.js differs",
+            "the origin's",
+            "BadGatewayContentDiffers",
+        ],
+    );
+    for (upstream, other) in [
+        ("kept", "retries"),
+        ("again", "cache"),
+        ("content", "resolvers"),
+        ("names", "content"),
+    ] {
+        let found = Value::from(risks(&daemon, upstream)).to_string();
+        assert!(!found.contains(other), "{upstream}: {found}");
+    }
 }

@@ -250,6 +250,7 @@ impl Counting {
                 to_be_asked.push((name.clone(), places));
             }
         }
+        self.metrics.mark(self.now().1);
         to_be_asked
     }
 

@@ -15,6 +15,7 @@ use super::catalogue::{self, Family};
 use super::collect::{Number, sample};
 use super::labels::Value;
 use super::latency::{write_head, write_histogram};
+use super::marks::{Counted, Marks};
 use super::process::Process;
 use super::values::{Codes, Histogram, Ratio};
 use crate::cause::Cause;
@@ -110,6 +111,7 @@ struct Pair {
     /// By [`LOGGED`]; `None` where no line told of it yet, or the gateway has no such limit.
     near: [Option<u64>; LOGGED.len()],
     stale_backends: Option<u64>,
+    retry_marks: Marks,
 }
 
 #[derive(Clone, Debug)]
@@ -155,6 +157,12 @@ pub struct LoggedTraffic {
     pub client_closed: u64,
     /// 502s per request over the last five minutes; `None` without requests.
     pub bad_gateway_ratio: Option<f64>,
+    /// Backends in use that the origin's name no longer gives; `None` where that cannot be told.
+    pub stale_backends: Option<u64>,
+    /// Requests and retries of the last 10 to 20 minutes.
+    pub lately: Counted,
+    /// Those of the hour before that, or of what there is of it.
+    pub before: Counted,
 }
 
 impl GatewayMetrics {
@@ -270,6 +278,14 @@ impl GatewayMetrics {
         pair.is_some_and(|pair| std::mem::replace(&mut pair.stale_backends, count) != count)
     }
 
+    /// Marks what is counted by now, so that retries of late can be told from those before; `now` in seconds since the epoch.
+    /// To be called more often than every ten minutes.
+    pub fn mark(&self, now: u64) {
+        for pair in &mut self.state().pairs {
+            pair.retry_marks.mark(now, pair.counted());
+        }
+    }
+
     /// Counts a probe or health check.
     pub fn synthetic(&self, upstream: usize) {
         let mut state = self.state();
@@ -303,6 +319,9 @@ impl GatewayMetrics {
             retries: pair.retries,
             client_closed: pair.client_closed,
             bad_gateway_ratio: pair.ratio.at(now),
+            stale_backends: pair.stale_backends,
+            lately: pair.retry_marks.lately(pair.counted()),
+            before: pair.retry_marks.before(),
         })
     }
 
@@ -347,6 +366,14 @@ impl Pair {
             latency: Histogram::default(),
             near: [None; LOGGED.len()],
             stale_backends: None,
+            retry_marks: Marks::default(),
+        }
+    }
+
+    fn counted(&self) -> Counted {
+        Counted {
+            requests: self.requests,
+            retries: self.retries,
         }
     }
 

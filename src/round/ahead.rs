@@ -1,4 +1,4 @@
-//! What probes beside the rounds found at a hop that will fail next.
+//! What was found at a hop that will fail next, by its rounds and beside them.
 
 use std::sync::Arc;
 
@@ -28,7 +28,10 @@ impl HopRun {
                 _ => None,
             }
         });
-        idle.chain(checks).collect()
+        let names = state.disagreements.values().cloned().map(Ahead::ResolversDisagree);
+        let content = state.other_content.iter().cloned().map(Ahead::ContentDiffers);
+        let cached = state.cached_error.into_iter().map(Ahead::CachedError);
+        idle.chain(checks).chain(names).chain(content).chain(cached).collect()
     }
 
     /// The gateway whose limits are those of this hop.

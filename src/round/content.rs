@@ -44,7 +44,14 @@ impl HopRun {
             }
         }
         let differs = compared.then_some(differing.is_some());
-        let believed = self.state().content.take(differs);
+        let believed = {
+            let mut state = self.state();
+            let believed = state.content.take(differs);
+            if let Some(believed) = believed.filter(|_| !self.hop.is_origin()) {
+                state.other_content = differing.clone().filter(|_| believed);
+            }
+            believed
+        };
         if self.hop.is_origin() {
             return;
         }

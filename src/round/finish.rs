@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::choose::Chosen;
 use super::{HopRun, Shared, State};
+use crate::cause::Cause;
 use crate::clock;
 use crate::confirmation::{Attempt, Place};
 use crate::finding::limits::{PROBED, used};
@@ -83,6 +84,7 @@ impl HopRun {
         }
         self.note_versions(state, present, findings);
         self.note_listening(shared, state, present, findings);
+        state.cached_error = findings.iter().find_map(|(_, finding)| cached_error(finding));
         state.skipped = skipped(findings);
         state.unprobed = found.chosen.unprobed;
         let changed = state.take_names(&found.resolutions, present, now) && self.hop.resolves();
@@ -96,4 +98,11 @@ fn skipped(findings: &[(Place, Finding)]) -> BTreeSet<Address> {
         .iter()
         .filter(|(_, finding)| finding.outcome == Outcome::Skipped);
     skipped.filter_map(|(place, _)| place.address.clone()).collect()
+}
+
+/// The status of an error that came from a cache or may stay in one.
+fn cached_error(finding: &Finding) -> Option<u16> {
+    let status = finding.observation()?.head()?.status;
+    let is_error = status >= 500 || finding.outcome.cause() == Some(Cause::DisguisedBadGateway);
+    (is_error && finding.recognised.is_cached()).then_some(status)
 }

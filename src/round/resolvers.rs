@@ -57,6 +57,10 @@ impl HopRun {
             let was = *believed == Some(true);
             let is = agreement.compared(found.is_some());
             *believed = (answers.len() >= 2).then_some(is);
+            match &found {
+                Some(difference) if is => drop(state.disagreements.insert(target, difference.as_str().into())),
+                _ => drop(state.disagreements.remove(&target)),
+            }
             let all = state.agreements.values().filter_map(|(_, believed)| *believed);
             self.metrics.resolvers_disagree(all.reduce(|one, other| one | other));
             (was, is)

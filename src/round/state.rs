@@ -38,6 +38,8 @@ pub(super) struct State {
     /// What was found of the resolvers of each target's name, and whether it is believed that they disagree; `None` while
     /// there are not two of them.
     pub(super) agreements: HashMap<usize, (Agreement, Option<bool>)>,
+    /// What the resolvers of a target's name say that are believed to disagree.
+    pub(super) disagreements: HashMap<usize, Arc<str>>,
     /// What the hop's names gave, round by round.
     pub(super) answers: Answers,
     /// The first attempts of the present round.
@@ -45,6 +47,10 @@ pub(super) struct State {
     pub(super) trail: Trail,
     /// Looks at content that is the same everywhere.
     pub(super) content: Looks,
+    /// The path that is believed to have other content here than at the origin.
+    pub(super) other_content: Option<Arc<str>>,
+    /// An error of the last round that came from a cache or may stay in one: its status.
+    pub(super) cached_error: Option<u16>,
     /// Versions that the answers of the last round named.
     pub(super) versions: BTreeSet<Arc<str>>,
     pub(super) skipped: BTreeSet<Address>,

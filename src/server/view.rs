@@ -95,11 +95,11 @@ pub struct HopDetail {
     pub hop: Arc<Hop>,
     /// What it did of late.
     pub trail: Trail,
-    /// What probes beside the rounds found that will fail next.
+    /// What was found that will fail next, by its rounds and beside them.
     pub ahead: Vec<Ahead>,
 }
 
-/// What a probe beside the rounds found at an address of the origin.
+/// What was found at a hop that will fail next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ahead {
     /// It ends idle connections that the gateway still reuses.
@@ -115,6 +115,12 @@ pub enum Ahead {
     TakenOut(Address),
     /// The gateway's health check passes there, and real requests fail.
     LeftIn(Address),
+    /// The resolvers of its name say different things, as the sentence tells.
+    ResolversDisagree(Arc<str>),
+    /// This path, named stable, has other content than at the origin.
+    ContentDiffers(Arc<str>),
+    /// An error with this status came from a cache, or may stay in one.
+    CachedError(u16),
 }
 
 /// Real traffic of an upstream in the log of one gateway.

@@ -3,6 +3,8 @@
 //!
 //! A signal is one function; [`SIGNALS`] lists them all.
 
+mod signs;
+
 use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
@@ -57,6 +59,9 @@ const SIGNALS: &[Signal] = &[
     unlike_certificates,
     redundancy,
     names,
+    signs::answers,
+    signs::stale_backends,
+    signs::retries,
 ];
 
 /// What is worth a line, the nearest first.
@@ -139,11 +144,11 @@ fn limits(detail: &UpstreamDetail, _: SystemTime) -> Vec<Risk> {
     used.map(risk).collect()
 }
 
-/// What probes beside the rounds found: idle connections that end too soon, and health checks that are wrong.
+/// What probes of the origin beside the rounds found: idle connections that end too soon, and health checks that are wrong.
 fn beside_rounds(detail: &UpstreamDetail, _: SystemTime) -> Vec<Risk> {
     let pairs = detail.hops.iter().zip(detail.hops.iter().skip(1));
     let found = pairs.flat_map(|(front, behind)| behind.ahead.iter().map(move |ahead| (front, ahead)));
-    let risk = |(front, ahead): (&HopDetail, &Ahead)| {
+    let risk = |(front, ahead): (&HopDetail, &Ahead)| -> Option<Risk> {
         let (gateway, name) = (front.hop.gateway.as_ref(), &front.hop.name);
         let check = |address: &Address, does: &str, check: &str, requests: &str| Risk {
             what: format!("health check of {name} {does} {address}"),
@@ -154,7 +159,7 @@ fn beside_rounds(detail: &UpstreamDetail, _: SystemTime) -> Vec<Risk> {
             change: "let the check ask for what users need, and for nothing else",
             runbook: "BadGatewayHealthCheckMismatch",
         };
-        match ahead {
+        Some(match ahead {
             Ahead::EndsIdle { address, kept, limit } => Risk {
                 what: format!("idle connections of {name} to {address}"),
                 nearness: 1.0,
@@ -168,9 +173,10 @@ fn beside_rounds(detail: &UpstreamDetail, _: SystemTime) -> Vec<Risk> {
             },
             Ahead::TakenOut(address) => check(address, "takes out", "fails", "succeed"),
             Ahead::LeftIn(address) => check(address, "leaves in", "passes", "fail"),
-        }
+            Ahead::ResolversDisagree(_) | Ahead::ContentDiffers(_) | Ahead::CachedError(_) => return None,
+        })
     };
-    found.map(risk).collect()
+    found.filter_map(risk).collect()
 }
 
 /// Connections that wait to be accepted, at origins on this host.
