@@ -64,8 +64,6 @@ pub fn prometheus(folder: &Path, target: SocketAddr) -> (SocketAddr, Process) {
 
 /// A Prometheus that scrapes these daemons every second, with more of its configuration.
 pub fn prometheus_with(folder: &Path, targets: &[SocketAddr], more: Value) -> (SocketAddr, Process) {
-    let listen = address(2);
-    let file = folder.join("prometheus.yml");
     let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
     let mut config = json!({
         "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s" },
@@ -74,6 +72,13 @@ pub fn prometheus_with(folder: &Path, targets: &[SocketAddr], more: Value) -> (S
     for (key, value) in more.as_object().expect("a map") {
         config[key] = value.clone();
     }
+    prometheus_of(folder, &config, None)
+}
+
+/// A Prometheus with that configuration. The directory `scratch` goes with it.
+pub fn prometheus_of(folder: &Path, config: &Value, scratch: Option<&Path>) -> (SocketAddr, Process) {
+    let listen = address(2);
+    let file = folder.join("prometheus.yml");
     std::fs::write(&file, config.to_string()).expect("written");
     let arguments = [
         format!("--config.file={}", file.display()),
@@ -84,7 +89,7 @@ pub fn prometheus_with(folder: &Path, targets: &[SocketAddr], more: Value) -> (S
         &programs::find("prometheus").expect("have it"),
         &arguments,
         "TERM",
-        None,
+        scratch,
     );
     process.wait_for("a ready Prometheus", |line| {
         line.contains("Server is ready").then_some(())

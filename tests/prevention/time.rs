@@ -1,0 +1,151 @@
+//! A10: a gateway that waits hardly longer than the server works, and the probe that waits longer than the gateway.
+
+use serde_json::{Value, json};
+
+use crate::origins;
+use crate::support::daemon::{Daemon, scratch};
+use crate::support::gateways::{haproxy_at, nginx, nginx_of};
+use crate::support::metrics::Metrics;
+use crate::support::programs;
+use crate::support::stack::{address, wait_until};
+use crate::watch::{Watch, fails, folder, said, upstream, yes_or};
+
+/// What a client asks for takes so long.
+const SLOW: &str = "/after/2500";
+
+#[test]
+fn an_answer_that_takes_nearly_as_long_as_the_gateway_waits() {
+    if !programs::have(&["nginx", "haproxy", "python3", "prometheus"]) {
+        return;
+    }
+    let scratch = scratch();
+    let server = origins::slow();
+    let origin = server.listen;
+    let nginx = |name: &str, more: &str| {
+        let site =
+            format!("access_log off; server {{ listen $LISTEN; location / {{ proxy_pass http://{origin}; {more} }} }}");
+        nginx_of(&folder(&scratch, name), &site)
+    };
+    let haproxy = |name: &str, waits: &str| {
+        let site = format!("default_backend shop\nbackend shop\nserver one {origin}\n");
+        let defaults = format!("timeout server {waits}");
+        haproxy_at(&folder(&scratch, name), address(3), &[], "", &defaults, &site)
+    };
+    // Debian's haproxy.cfg waits 50 s; HAProxy itself has no default.
+    let mut rows = [
+        ("time-nginx", "nginx", nginx("time-nginx", "proxy_read_timeout 3s;")),
+        ("time-haproxy", "haproxy", haproxy("time-haproxy", "3s")),
+    ];
+    let well = [
+        ("time-nginx-default", "nginx", nginx("time-nginx-default", "")),
+        (
+            "time-haproxy-default",
+            "haproxy",
+            haproxy("time-haproxy-default", "50s"),
+        ),
+    ];
+    let all = || rows.iter().chain(&well);
+    let gateways: Vec<Value> = all()
+        .map(|(name, kind, gateway)| json!({ "name": name, "kind": kind, "config_file": gateway.config_file() }))
+        .collect();
+    let upstreams: Vec<Value> = all()
+        .map(|(name, _, gateway)| {
+            let mut upstream = upstream(name, origin, (name, gateway), SLOW);
+            upstream["timeout"] = json!("5s");
+            upstream
+        })
+        .collect();
+    let watch = Watch::start(&scratch, json!(gateways), json!(upstreams));
+    for (name, _, gateway) in &rows {
+        let labels = watch.warns("BadGatewayLatencyNearTimeout", name, || gateway.ask(SLOW));
+        assert_eq!(labels["limit"], "first_byte", "{labels}");
+    }
+    for (_, _, gateway) in &mut rows {
+        gateway.reconfigure("3s", "2s");
+        assert_eq!(fails(|| gateway.ask(SLOW)), 504);
+    }
+    for (name, _, _) in &well {
+        let measured = format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 3");
+        watch.stays_silent(name, &measured);
+    }
+}
+
+fn patient_probes(metrics: &Metrics) -> f64 {
+    metrics.sum("extra_probes_total", &[("purpose", "patient")])
+}
+
+#[test]
+fn patience_tells_an_answer_that_comes_late_from_one_that_never_comes() {
+    if !programs::have(&["python3", "nginx"]) {
+        return;
+    }
+    let folder = scratch();
+    let server = origins::slow();
+    let origin = server.listen;
+    let gateway = nginx(
+        &folder,
+        &format!(
+            "access_log off; server {{ listen $LISTEN; location / {{ proxy_pass http://{origin}; proxy_read_timeout 2s; }} }}"
+        ),
+    );
+    let upstream = |name: &str, path: &str| {
+        json!({
+            "name": name,
+            "origin": format!("http://{origin}{path}"),
+            // What users reach is waited for until the gateway itself gives up.
+            "via": [{ "gateway": "edge", "url": format!("http://{}{path}", gateway.listen), "timeout": "4s" }],
+        })
+    };
+    let daemon = Daemon::start(
+        &scratch(),
+        &json!({
+            "defaults": { "interval": "1s", "timeout": "1s", "confirm": { "retries": 0 } },
+            "gateways": [{ "name": "edge", "kind": "nginx", "limits": { "first_byte": "2s" } }],
+            "upstreams": [
+                upstream("quick", "/"),
+                upstream("near", "/after/1700"),
+                upstream("late", "/after/2500"),
+                upstream("never", "/after/60000"),
+            ],
+        }),
+    );
+    let evidence = |upstream: &str, expected: &str| {
+        wait_until(&format!("{upstream} says {expected:?}"), || {
+            said(&daemon, upstream).to_string().contains(expected).then_some(())
+        });
+    };
+    // The warning comes while the gateway still serves it.
+    evidence("near", "; answers after 1.7 s, edge waits 2 s");
+    let near = daemon.wait_until("near", |metrics| {
+        let near = metrics.sum("near_limit_total", &[("hop", "origin"), ("limit", "first_byte")]);
+        yes_or(near > 0.0, "no probe near the limit")
+    });
+    assert_eq!(
+        near.sum("probe_success", &[("hop", "edge")]),
+        1.0,
+        "{}",
+        near.show("probe")
+    );
+    evidence("late", "; answers after 2.5 s, edge gives up at 2 s");
+    evidence("never", "; does not answer within 3 s, edge gives up at 2 s");
+    for upstream in ["late", "never"] {
+        daemon.wait_until(upstream, |metrics| {
+            let failing = [("hop", "edge"), ("cause", "gateway_timeout")];
+            yes_or(metrics.has("probe_failing", &failing), "the gateway does not give up")
+        });
+    }
+    let quick = daemon.scrape_upstream("quick");
+    assert!(quick.sum("rounds_total", &[("hop", "origin")]) >= 2.0);
+    assert_eq!(patient_probes(&quick), 0.0, "an upstream that answers is left in peace");
+    let late = daemon.scrape_upstream("late");
+    assert!((1.0..=2.0).contains(&patient_probes(&late)), "{}", late.show("extra"));
+    // No ratio and no histogram holds them: none of these waits longer than a plain probe does.
+    assert_eq!(
+        late.sum(
+            "upstream_latency_seconds_count",
+            &[("hop", "origin"), ("phase", "total")]
+        ),
+        late.sum("probes_total", &[("hop", "origin")])
+    );
+    assert_eq!(late.sum("responses_total", &[("hop", "origin")]), 0.0);
+}
