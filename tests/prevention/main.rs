@@ -7,9 +7,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod gateway_overload;
 mod health_check;
 mod keepalive;
 mod origins;
+mod queue;
+mod redundancy;
+mod retries;
 mod size;
 mod time;
+mod users;
 mod watch;

@@ -92,17 +92,17 @@ fn a_head_that_hardly_fits_into_the_buffer() {
     let labels = watch.warns(ALERT, "size-nginx", || by_probe.ask("/"));
     assert_eq!(labels["hop"], "origin", "{labels}");
     sizes[0].store(4_200, Ordering::SeqCst);
-    assert_eq!(fails(|| by_probe.ask("/")), 502);
+    assert_eq!(fails(&[502], || by_probe.ask("/")), 502);
 
     let labels = watch.warns(ALERT, "size-haproxy", || lowered.ask("/"));
     assert_eq!(labels["hop"], "origin", "{labels}");
     lowered.reconfigure("bufsize 8192", "bufsize 4096");
-    assert_eq!(fails(|| lowered.ask("/")), 502);
+    assert_eq!(fails(&[502], || lowered.ask("/")), 502);
 
     // A session carries more than a probe does: no probe comes near.
     let labels = watch.warns(ALERT, "size-log", || by_log.ask("/cart/3600"));
     assert_eq!(labels["gateway"], "size-log", "{labels}");
-    assert_eq!(fails(|| by_log.ask("/cart/4200")), 502);
+    assert_eq!(fails(&[502], || by_log.ask("/cart/4200")), 502);
 
     plain_nginx.ask_times(20, "/cart/600", 200);
     let requests = "badgateway_gateway_requests_total{upstream=\"size-nginx-default\"} >= 20";

@@ -119,6 +119,13 @@ impl Watch {
         assert_eq!(self.above_info(upstream), vec![], "{}", self.said(upstream));
     }
 
+    /// Whether the condition of the alert has held for the upstream at any time.
+    pub fn has_held(&self, alert: &str, upstream: &str) -> bool {
+        let ever =
+            format!("max_over_time(ALERTS{{alertname={alert:?}, upstream={upstream:?}, alertstate=\"firing\"}}[1h])");
+        !query(RULES.prometheus, &ever).is_empty()
+    }
+
     /// The alerts above `info` that have held for the upstream at any time.
     fn above_info(&self, upstream: &str) -> Vec<(Value, f64)> {
         let ever =
@@ -167,11 +174,9 @@ fn evaluations() -> f64 {
     counts.reduce(f64::min).unwrap_or(0.0)
 }
 
-/// Waits until a client gets an error of the gateway's own from it, 502 or 504.
-pub fn fails(ask: impl Fn() -> Option<u16>) -> u16 {
-    wait_until("the gateway fails", || {
-        ask().filter(|status| [502, 504].contains(status))
-    })
+/// Waits until a client gets one of these errors of the gateway's own from it; which.
+pub fn fails(errors: &[u16], ask: impl Fn() -> Option<u16>) -> u16 {
+    wait_until("the gateway fails", || ask().filter(|status| errors.contains(status)))
 }
 
 /// A directory of that name for a program within that of the daemon, which removes it.
