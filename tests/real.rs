@@ -13,8 +13,7 @@ use support::daemon::{Daemon, Seen, scratch};
 use support::metrics::Metrics;
 use support::peers::http1::{OK, answers};
 use support::peers::serve;
-use support::process::Process;
-use support::stack::{address, nginx, prometheus, query, wait_until};
+use support::stack::{address, dnsmasq, nginx, prometheus, query, wait_until};
 use support::{http, programs};
 
 #[test]
@@ -149,27 +148,16 @@ fn dnsmasq_answers() {
     let listen = address(3);
     // A port that is free for TCP may be taken for UDP; here nobody else uses this address.
     drop(UdpSocket::bind(listen).expect("free"));
-    let arguments = [
-        "--keep-in-foreground".to_owned(),
-        "--log-facility=-".into(),
-        "--no-resolv".into(),
-        "--no-hosts".into(),
-        "--conf-file=/dev/null".into(),
-        "--pid-file=".into(),
-        "--user=".to_owned() + &user(),
-        "--bind-interfaces".into(),
-        format!("--listen-address={}", listen.ip()),
-        format!("--port={}", listen.port()),
-        "--local=/peer.test/".into(),
-        "--cname=alias.peer.test,good.peer.test".into(),
-        "--host-record=good.peer.test,127.0.0.1".into(),
+    let records = [
+        "--local=/peer.test/",
+        "--cname=alias.peer.test,good.peer.test",
+        "--host-record=good.peer.test,127.0.0.1",
         // Local without a record: NXDOMAIN. A record of another type: NODATA.
-        "--local=/gone.test/".into(),
-        "--txt-record=bare.gone.test,words".into(),
+        "--local=/gone.test/",
+        "--txt-record=bare.gone.test,words",
         // Nobody to forward to: REFUSED.
     ];
-    let process = Process::start_with(&programs::find("dnsmasq").expect("have it"), &arguments, "TERM", None);
-    process.wait_for("the start of dnsmasq", |line| line.contains("started").then_some(()));
+    let _dnsmasq = dnsmasq(listen, &records);
     let port = serve(answers(OK)).port();
     let upstream = |name: &str| {
         let url = format!("http://{name}:{port}/");
@@ -188,10 +176,4 @@ fn dnsmasq_answers() {
     for (name, expect) in expected {
         daemon.wait_until(name, |metrics| judge(expect, metrics));
     }
-}
-
-/// Who runs the test; dnsmasq otherwise gives up rights it needs for its files here.
-fn user() -> String {
-    let output = Command::new("id").arg("-un").output().expect("id");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -10,6 +10,7 @@ mod support;
 mod gateway_overload;
 mod health_check;
 mod keepalive;
+mod names;
 mod origins;
 mod queue;
 mod redundancy;

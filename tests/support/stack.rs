@@ -171,3 +171,32 @@ pub fn alertmanager(folder: &Path, receiver: SocketAddr) -> (SocketAddr, Process
     });
     (listen, process)
 }
+
+/// A dnsmasq that listens there and knows these records and nobody to ask.
+pub fn dnsmasq(listen: SocketAddr, records: &[&str]) -> Process {
+    let own = [
+        "--keep-in-foreground".to_owned(),
+        "--log-facility=-".into(),
+        "--no-resolv".into(),
+        "--no-hosts".into(),
+        "--conf-file=/dev/null".into(),
+        "--pid-file=".into(),
+        "--user=".to_owned() + &user(),
+        "--bind-interfaces".into(),
+        format!("--listen-address={}", listen.ip()),
+        format!("--port={}", listen.port()),
+    ];
+    let arguments: Vec<String> = own
+        .into_iter()
+        .chain(records.iter().map(|record| (*record).to_owned()))
+        .collect();
+    let process = Process::start_with(&programs::find("dnsmasq").expect("have it"), &arguments, "TERM", None);
+    process.wait_for("the start of dnsmasq", |line| line.contains("started").then_some(()));
+    process
+}
+
+/// Who runs the test; dnsmasq otherwise gives up rights it needs for its files here.
+fn user() -> String {
+    let output = std::process::Command::new("id").arg("-un").output().expect("id");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
