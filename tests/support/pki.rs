@@ -102,11 +102,16 @@ impl Pki {
 
     /// A server's identity without a flaw that ends in so many days, of so many that it lives.
     pub fn server_until(&self, days_left: i64, days: i64) -> Identity {
+        self.server_of_seconds(days_left * 86_400, days * 86_400)
+    }
+
+    /// The same in seconds.
+    pub fn server_of_seconds(&self, left: i64, of: i64) -> Identity {
         let now = badgateway::clock::seconds(badgateway::clock::now()) as i64;
-        let date = |day: i64| date_time_ymd(1970, 1, 1) + Duration::from_secs((now + day * 86_400) as u64);
+        let date = |seconds: i64| date_time_ymd(1970, 1, 1) + Duration::from_secs((now + seconds) as u64);
         let mut params = leaf(NAME);
-        params.not_before = date(days_left - days);
-        params.not_after = date(days_left);
+        params.not_before = date(left - of);
+        params.not_after = date(left);
         self.intermediate.sign(params)
     }
 
