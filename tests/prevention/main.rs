@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod caches;
 mod certificates;
 mod gateway_overload;
 mod health_check;
