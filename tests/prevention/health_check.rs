@@ -1,23 +1,29 @@
-//! A9: the gateway's own health check, wrong or too strict, beside its replay.
+//! A9: the gateway's own health check, wrong or too hasty, beside its replay.
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::origins::{listening, origin, words};
-use crate::support::daemon::{Daemon, scratch};
+use crate::origins::{Origin, listening, origin, words};
+use crate::support::daemon::scratch;
+use crate::support::http;
 use crate::support::programs;
 use crate::support::stack::{address, wait_until};
-use crate::watch::{said, yes_or};
+use crate::watch::{Watch, fails, said, yes_or};
 
-/// A server that answers `/up` with 503 while the file `$3` is there, `/broken` with 500, and everything else with 200.
+/// A server that answers 200, but for two files. While `$3` is there, `/up` is 503, and so is `/turns` in every other half second;
+/// while `$4` is there, it answers nothing at all.
 const CHECKED: &str = r#"
-import http.server, os, sys
+import http.server, os, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        sick = self.path == '/up' and os.path.exists(sys.argv[3])
-        self.send_response(503 if sick else 500 if self.path == '/broken' else 200)
+        if os.path.exists(sys.argv[4]):
+            self.close_connection = True
+            return
+        is_sick = self.path == '/up' or self.path == '/turns' and int(time.time() * 2) % 2
+        self.send_response(503 if is_sick and os.path.exists(sys.argv[3]) else 200)
         self.send_header('Content-Length', '0')
         self.end_headers()
     def log_message(self, *_):
@@ -25,7 +31,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
 "#;
 
-/// What HAProxy's own check says of a server: its status, and how often it went down.
+/// A server, and the files that tell it how to be.
+struct Server {
+    origin: Origin,
+    sick: PathBuf,
+    silent: PathBuf,
+}
+
+impl Server {
+    fn start(folder: &Path, name: &str) -> Server {
+        let [sick, silent] = ["sick", "silent"].map(|mood| folder.join(format!("{name}-{mood}")));
+        let origin = origin("python3", |ip, port| {
+            let files = [&sick, &silent].map(|file| file.to_str().expect("plain"));
+            words(&["-c", CHECKED, ip, port, files[0], files[1]])
+        });
+        Server { origin, sick, silent }
+    }
+
+    fn listen(&self) -> SocketAddr {
+        self.origin.listen
+    }
+}
+
+fn be(mood: &Path) {
+    std::fs::write(mood, "").expect("written");
+}
+
+/// What HAProxy's own check says of the first server of a backend: its status, and how often it went down.
 fn haproxy_says(socket: &Path, backend: &str) -> Option<(String, u32)> {
     let mut stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
     stream.write_all(b"show stat\n").ok()?;
@@ -43,101 +75,118 @@ fn haproxy_says(socket: &Path, backend: &str) -> Option<(String, u32)> {
     Some((status, row[column("chkdown")?].parse().ok()?))
 }
 
+/// HAProxy with a frontend for each backend: where that listens, its name, how it checks, and its servers.
+fn haproxy(
+    file: &Path,
+    socket: &Path,
+    backends: &[(SocketAddr, &str, &str, &str, &[Server])],
+) -> crate::support::process::Process {
+    let mut config = format!(
+        "global\nstats socket {}\ndefaults\nmode http\nretries 1\noption redispatch 1\ntimeout connect 1s\n\
+         timeout client 5s\ntimeout server 2s\nretry-on conn-failure empty-response\n",
+        socket.display()
+    );
+    for (listen, name, lines, check, servers) in backends {
+        config += &format!("frontend {name}\nbind {listen}\ndefault_backend {name}\nbackend {name}\n{lines}\n");
+        for (number, server) in ["one", "two"].iter().zip(*servers) {
+            config += &format!("server {number} {} check {check}\n", server.listen());
+        }
+    }
+    std::fs::write(file, config).expect("written");
+    listening("haproxy", &["-db", "-f", file.to_str().expect("plain")], backends[0].0)
+}
+
 #[test]
-fn the_health_check_of_haproxy_and_its_replay_see_the_same() {
-    if !programs::have(&["python3", "haproxy"]) {
+fn the_check_takes_out_what_serves_and_leaves_in_what_does_not() {
+    if !programs::have(&["python3", "haproxy", "prometheus"]) {
         return;
     }
-    let folder = scratch();
-    let (sick, socket, file) = (folder.join("sick"), folder.join("stats"), folder.join("haproxy.cfg"));
-    let server = || {
-        origin("python3", |ip, port| {
-            words(&["-c", CHECKED, ip, port, sick.to_str().expect("plain")])
+    let scratch = scratch();
+    let (socket, file) = (scratch.join("stats"), scratch.join("haproxy.cfg"));
+    let pair = |name: &str| [1, 2].map(|number| Server::start(&scratch, &format!("{name}-{number}")));
+    let [strict, blind, hasty, well] = ["strict", "blind", "hasty", "default"].map(pair);
+    let fronts = [51, 52, 53, 54].map(address);
+    let backends: [(SocketAddr, &str, &str, &str, &[Server]); 4] = [
+        (
+            fronts[0],
+            "check-strict",
+            "option httpchk GET /up",
+            "inter 500ms fall 3 rise 2",
+            &strict,
+        ),
+        // A connection is all it wants.
+        (fronts[1], "check-blind", "", "inter 500ms", &blind),
+        (
+            fronts[2],
+            "check-hasty",
+            "option httpchk GET /turns",
+            "inter 200ms fall 1 rise 1",
+            &hasty,
+        ),
+        (fronts[3], "check-default", "option httpchk GET /up", "", &well),
+    ];
+    let _haproxy = haproxy(&file, &socket, &backends);
+    let upstreams = backends.map(|(listen, name, _, _, servers)| -> Value {
+        let url = |at: SocketAddr| format!("http://{at}/");
+        json!({
+            "name": name,
+            "origin": servers.iter().map(|server| url(server.listen())).collect::<Vec<_>>(),
+            "via": [{ "gateway": "edge", "url": url(listen) }],
         })
-    };
-    let (checked, connected) = (server(), server());
-    let fronts = [address(23), address(24)];
-    let config = format!(
-        "global\nstats socket {}\ndefaults\nmode http\ntimeout connect 1s\ntimeout client 5s\ntimeout server 2s\n\
-         frontend one\nbind {}\ndefault_backend checked\nfrontend two\nbind {}\ndefault_backend connected\n\
-         backend checked\noption httpchk GET /up\nserver one {} check inter 500ms fall 3 rise 2\n\
-         backend connected\nserver one {} check inter 500ms\n",
-        socket.display(),
-        fronts[0],
-        fronts[1],
-        checked.listen,
-        connected.listen
-    );
-    std::fs::write(&file, config).expect("written");
-    let _haproxy = listening("haproxy", &["-db", "-f", file.to_str().expect("plain")], fronts[0]);
-    let daemon = Daemon::start(
-        &scratch(),
-        &json!({
-            "defaults": { "interval": "1s", "timeout": "1s" },
-            "gateways": [{ "name": "edge", "kind": "haproxy", "config_file": file }],
-            "upstreams": [
-                {
-                    "name": "checked", "origin": format!("http://{}/", checked.listen),
-                    "via": [{ "gateway": "edge", "url": format!("http://{}/", fronts[0]) }],
-                },
-                {
-                    "name": "connected", "origin": format!("http://{}/broken", connected.listen),
-                    "via": [{ "gateway": "edge", "url": format!("http://{}/broken", fronts[1]) }],
-                },
-            ],
-        }),
-    );
+    });
+    let gateways = json!([{ "name": "edge", "kind": "haproxy", "config_file": file }]);
+    let watch = Watch::start(&scratch, gateways, json!(upstreams));
+    let ask = |front: usize| http::get(fronts[front], "/", &[]).ok().map(|answer| answer.status);
+
+    let replayed = "badgateway_health_check_healthy{upstream=\"check-default\"} == 1";
+    watch.stays_silent("check-default", replayed);
+    let first = strict[0].listen().to_string();
     let both_say = |healthy: bool, downs: u32, transitions: f64| {
         let status = if healthy { "UP" } else { "DOWN" };
         wait_until(&format!("HAProxy says {status}"), || {
-            (haproxy_says(&socket, "checked")? == (status.to_owned(), downs)).then_some(())
+            (haproxy_says(&socket, "check-strict")? == (status.to_owned(), downs)).then_some(())
         });
         let expected = f64::from(u8::from(healthy));
-        let metrics = daemon.wait_until("checked", |metrics| {
+        let metrics = watch.daemon.wait_until("check-strict", |metrics| {
             let says = metrics
-                .all("health_check_healthy", &[])
+                .all("health_check_healthy", &[("address", &first)])
                 .any(|sample| sample.value == expected);
             yes_or(says, format!("the replay does not say {status}"))
         });
         assert_eq!(metrics.sum("health_check_transitions_total", &[]), transitions);
-        metrics
     };
     both_say(true, 0, 0.0);
-    // Twice, each way.
+    // Twice, each way. It would take out, and does, what serves users.
     for time in [1, 2] {
-        std::fs::write(&sick, "").expect("written");
-        let metrics = both_say(false, time, f64::from(time) * 2.0 - 1.0);
-        // It would take out, and does, what serves users.
-        let serves = |hop| metrics.sum("probe_success", &[("hop", hop)]);
-        assert_eq!(serves("origin"), 1.0);
-        daemon.wait_until("checked", |metrics| {
-            yes_or(
-                metrics.has("probe_failing", &[("hop", "edge"), ("cause", "disguised_bad_gateway")]),
-                "HAProxy serves on",
-            )
-        });
-        assert!(
-            said(&daemon, "checked")
-                .to_string()
-                .contains("health check of edge takes out ")
-        );
-        std::fs::remove_file(&sick).expect("removed");
+        be(&strict[0].sick);
+        both_say(false, time, f64::from(time) * 2.0 - 1.0);
+        let labels = watch.warns("BadGatewayHealthCheckMismatch", "check-strict", || ask(0));
+        assert_eq!(labels["address"], first, "{labels}");
+        let said = said(&watch.daemon, "check-strict").to_string();
+        assert!(said.contains("health check of edge takes out "), "{said}");
+        std::fs::remove_file(&strict[0].sick).expect("removed");
         both_say(true, time, f64::from(time) * 2.0);
     }
-    // A connection is all the other one wants: it leaves in what does not serve.
-    let connected = daemon.wait_until("connected", |metrics| {
-        let says = metrics.sum("health_check_healthy", &[]) == 1.0;
-        yes_or(
-            says && metrics.has("probe_failing", &[("hop", "origin")]),
-            metrics.show("health"),
-        )
-    });
-    assert_eq!(haproxy_says(&socket, "connected").expect("an answer").0, "UP");
-    assert!(
-        said(&daemon, "connected")
-            .to_string()
-            .contains("health check of edge leaves in ")
-    );
-    assert_eq!(connected.sum("health_check_transitions_total", &[]), 0.0);
-    assert!(connected.sum("extra_probes_total", &[("hop", "origin"), ("purpose", "health_check")]) > 2.0);
+    strict.iter().for_each(|server| be(&server.sick));
+    // Both serve, and HAProxy has nobody left: that is its 503.
+    assert_eq!(fails(&[503], || ask(0)), 503);
+
+    be(&blind[0].silent);
+    let labels = watch.warns("BadGatewayHealthCheckMismatch", "check-blind", || ask(1));
+    assert_eq!(labels["address"], blind[0].listen().to_string(), "{labels}");
+    assert_eq!(haproxy_says(&socket, "check-blind").expect("an answer").0, "UP");
+    let text = said(&watch.daemon, "check-blind").to_string();
+    assert!(text.contains("health check of edge leaves in "), "{text}");
+    be(&blind[1].silent);
+    assert_eq!(fails(&[502], || ask(1)), 502);
+    let seen = watch.daemon.scrape_upstream("check-blind");
+    assert_eq!(seen.sum("health_check_transitions_total", &[]), 0.0);
+    let checks = seen.sum("extra_probes_total", &[("hop", "origin"), ("purpose", "health_check")]);
+    assert!(checks > 2.0, "{checks}");
+
+    be(&hasty[0].sick);
+    watch.warns("BadGatewayHealthCheckFlapping", "check-hasty", || ask(2));
+    be(&hasty[1].silent);
+    assert_eq!(fails(&[503], || ask(2)), 503);
+    watch.stays_silent("check-default", replayed);
 }
