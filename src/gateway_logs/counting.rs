@@ -24,6 +24,9 @@ use crate::traffic::{
 };
 use crate::upstream::{Host, LimitKind, Limits, Spike, Upstream};
 
+/// Of so many requests the metrics hear at once, at most.
+const AT_ONCE: usize = 256;
+
 /// The traffic of one gateway. The threads that read its logs and the one that judges share it.
 #[derive(Debug)]
 pub(super) struct Counting {
@@ -55,6 +58,8 @@ struct State {
     told: Vec<Option<LogEvidence>>,
     /// Requests and failed ones that incidents have heard of, by upstream.
     heard: Vec<(u64, u64)>,
+    /// Requests of the lines at hand that the metrics have not heard of; they hear of many at once.
+    unheard: Vec<LoggedRequest>,
     /// When the lines at hand are counted: since the beginning, and seconds since the epoch. Forgotten at rest.
     now: Option<(Duration, u64)>,
 }
@@ -84,6 +89,7 @@ impl Counting {
                 backends: vec![Backends::default(); upstreams.len()],
                 told: vec![None; upstreams.len()],
                 heard: (0..upstreams.len()).map(|number| metrics.totals(number)).collect(),
+                unheard: Vec::new(),
                 now: None,
             }),
             upstreams,
@@ -119,11 +125,12 @@ impl Counting {
             traffic,
             windows,
             backends,
+            unheard,
             ..
         } = &mut *state;
         let mut tally = match is_delayed {
-            true => self.tally(&mut [], &mut [], (now, second)),
-            false => self.tally(windows, backends, (now, second)),
+            true => self.tally(&mut [], &mut [], unheard, (now, second)),
+            false => self.tally(windows, backends, unheard, (now, second)),
         };
         match line {
             Line::Exchange(exchange) => traffic.exchange(exchange, now, &mut tally),
@@ -139,7 +146,9 @@ impl Counting {
 
     /// The lines at hand are counted.
     pub(super) fn rest(&self) {
-        self.state().now = None;
+        let mut state = self.state();
+        state.now = None;
+        tell(&self.metrics, &mut state.unheard);
     }
 
     /// What is new for the diagnosis, by upstream.
@@ -151,9 +160,11 @@ impl Counting {
             windows,
             backends,
             told,
+            unheard,
             ..
         } = &mut *state;
-        traffic.expire(now, &mut self.tally(windows, backends, (now, second)));
+        traffic.expire(now, &mut self.tally(windows, backends, unheard, (now, second)));
+        tell(&self.metrics, unheard);
         let mut news = Vec::new();
         for ((window, told), (name, spike)) in windows.iter_mut().zip(told).zip(&self.upstreams) {
             let present = window.recent(second, spike).map(|recent| LogEvidence {
@@ -200,15 +211,18 @@ impl Counting {
             traffic,
             windows,
             backends,
+            unheard,
             ..
         } = &mut *state;
-        traffic.finish(&mut self.tally(windows, backends, (now, second)));
+        traffic.finish(&mut self.tally(windows, backends, unheard, (now, second)));
+        tell(&self.metrics, unheard);
     }
 
     fn tally<'a>(
         &'a self,
         windows: &'a mut [Window],
         backends: &'a mut [Backends],
+        unheard: &'a mut Vec<LoggedRequest>,
         (now, second): (Duration, u64),
     ) -> LiveTally<'a> {
         let (windows, backends) = match self.is_live {
@@ -220,6 +234,7 @@ impl Counting {
             limits: &self.limits,
             windows,
             backends,
+            unheard,
             at: self.since + now,
             second,
         }
@@ -288,6 +303,12 @@ fn near(limits: &Limits, kind: LimitKind, took: &Taken, failed: Option<Cause>) -
     }
 }
 
+/// Lets the metrics hear of what they have not heard of.
+fn tell(metrics: &GatewayMetrics, unheard: &mut Vec<LoggedRequest>) {
+    metrics.requests(unheard);
+    unheard.clear();
+}
+
 struct LiveTally<'a> {
     metrics: &'a GatewayMetrics,
     limits: &'a Limits,
@@ -295,6 +316,7 @@ struct LiveTally<'a> {
     windows: &'a mut [Window],
     /// As these.
     backends: &'a mut [Backends],
+    unheard: &'a mut Vec<LoggedRequest>,
     at: Instant,
     second: u64,
 }
@@ -304,6 +326,8 @@ impl Tally for LiveTally<'_> {
         let failed = match &request.ending {
             Ending::Synthetic => return self.metrics.synthetic(request.upstream),
             Ending::CutAfterAll(told) => {
+                // It was counted before, and must not be known to have failed before it is known.
+                tell(self.metrics, self.unheard);
                 self.metrics.failed_after_all(request.upstream, told.cause);
                 if let Some(window) = self.windows.get_mut(request.upstream) {
                     window.failed_after_all(self.second, told.cause, request.target, request.backend);
@@ -313,7 +337,7 @@ impl Tally for LiveTally<'_> {
             Ending::Failed(told) => Some(told.cause),
             Ending::Served | Ending::ClientClosed => None,
         };
-        self.metrics.request(&LoggedRequest {
+        self.unheard.push(LoggedRequest {
             upstream: request.upstream,
             at: self.second,
             status: request.status,
@@ -323,6 +347,9 @@ impl Tally for LiveTally<'_> {
             backend_time: request.backend_time,
             near: LOGGED.map(|kind| near(self.limits, kind, &request.taken, failed)),
         });
+        if self.unheard.len() >= AT_ONCE {
+            tell(self.metrics, self.unheard);
+        }
         if let Some(backends) = self.backends.get_mut(request.upstream) {
             match &request.ending {
                 Ending::Served => backends.asked(request.backend, true, self.at),

@@ -234,32 +234,11 @@ impl GatewayMetrics {
             .sum()
     }
 
-    /// Counts a request.
-    pub fn request(&self, request: &LoggedRequest) {
+    /// Counts requests.
+    pub fn requests(&self, requests: &[LoggedRequest]) {
         let mut state = self.state();
-        let State { pairs, other, .. } = &mut *state;
-        let pair = pairs.get_mut(request.upstream).unwrap_or(other);
-        pair.requests += 1;
-        if let Some(status) = request.status
-            && !pair.codes.count(status)
-        {
-            self.process.series_dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        pair.client_closed += u64::from(request.client_closed);
-        pair.retries += u64::from(request.retries);
-        let is_bad_gateway = request.status == Some(502) || request.failed == Some(Cause::DisguisedBadGateway);
-        pair.ratio.count(request.at, is_bad_gateway);
-        if let Some(time) = request.backend_time {
-            pair.latency.observe(time);
-        }
-        for (count, near) in pair.near.iter_mut().zip(request.near) {
-            if let Some(near) = near {
-                *count = Some(count.unwrap_or(0) + u64::from(near));
-            }
-        }
-        if let Some(cause) = request.failed {
-            pair.fail(cause);
-        }
+        let dropped = requests.iter().filter(|request| !state.request(request)).count();
+        self.process.series_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
     }
 
     /// A request counted before turned out to have failed.
@@ -391,6 +370,30 @@ impl Pair {
 }
 
 impl State {
+    /// False where its status got no series of its own.
+    fn request(&mut self, request: &LoggedRequest) -> bool {
+        let State { pairs, other, .. } = self;
+        let pair = pairs.get_mut(request.upstream).unwrap_or(other);
+        pair.requests += 1;
+        let has_series = request.status.is_none_or(|status| pair.codes.count(status));
+        pair.client_closed += u64::from(request.client_closed);
+        pair.retries += u64::from(request.retries);
+        let is_bad_gateway = request.status == Some(502) || request.failed == Some(Cause::DisguisedBadGateway);
+        pair.ratio.count(request.at, is_bad_gateway);
+        if let Some(time) = request.backend_time {
+            pair.latency.observe(time);
+        }
+        for (count, near) in pair.near.iter_mut().zip(request.near) {
+            if let Some(near) = near {
+                *count = Some(count.unwrap_or(0) + u64::from(near));
+            }
+        }
+        if let Some(cause) = request.failed {
+            pair.fail(cause);
+        }
+        has_series
+    }
+
     /// False where the attempt got no series of its own.
     fn attempt(&mut self, backend: &[u8], cause: Cause, at: u64) -> bool {
         let has_series = |backend: &Backend| backend.failed.iter().any(|(known, _)| *known == cause);

@@ -60,7 +60,7 @@ fn a_pair_stays_within_its_budget_whatever_is_logged() {
     let gateway = metrics.gateway("edge").expect("configured");
     for status in 100..600 {
         for cause in Cause::ALL {
-            gateway.request(&request(0, status, Some(*cause)));
+            gateway.requests(&[request(0, status, Some(*cause))]);
         }
     }
     gateway.synthetic(0);
