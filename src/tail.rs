@@ -42,6 +42,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use group::{Running, start};
+pub use sink::{Begun, Sink};
 pub use status::Status;
 pub use store::Store;
 

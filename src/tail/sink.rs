@@ -7,25 +7,26 @@ use super::split::{Piece, Unfit, beginning, hand_on, split};
 use super::{Envelope, Lines, Seen, Skipped, SkippedLine, Status};
 
 /// Where lines go.
-pub(super) struct Sink {
-    pub lines: Box<dyn Lines>,
-    pub status: Arc<Status>,
+pub struct Sink {
+    pub(super) lines: Box<dyn Lines>,
+    pub(super) status: Arc<Status>,
     envelope: Envelope,
     handed: bool,
     /// For text whose escapes are undone.
-    pub scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
 }
 
 /// What one file or stream has begun: part of its position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Begun {
+pub struct Begun {
     /// Inside a line that is too long.
-    pub skipping: bool,
+    pub(super) skipping: bool,
     /// Lines the container runtime wrote in parts.
-    pub joined: Joined,
+    pub(super) joined: Joined,
 }
 
 impl Sink {
+    /// Hands lines to `lines`, and counts in `status` what is not handed on.
     pub fn new(lines: Box<dyn Lines>, status: Arc<Status>, envelope: Envelope) -> Self {
         Sink {
             lines,
@@ -36,13 +37,14 @@ impl Sink {
         }
     }
 
-    /// Hands out the whole lines of `chunk`; says how many bytes are done with.
+    /// Hands out the whole lines of `chunk`; says how many bytes are done with. The caller brings the others again, with
+    /// more behind them.
     pub fn chunk(&mut self, chunk: &[u8], begun: &mut Begun, seen: &Seen<'_>) -> usize {
         self.lines_of(chunk, None, begun, seen)
     }
 
     /// As [`Self::chunk`], of bytes that begin at `offset` of their file.
-    pub fn chunk_of_file(&mut self, chunk: &[u8], offset: u64, begun: &mut Begun, seen: &Seen<'_>) -> usize {
+    pub(super) fn chunk_of_file(&mut self, chunk: &[u8], offset: u64, begun: &mut Begun, seen: &Seen<'_>) -> usize {
         self.lines_of(chunk, Some(offset), begun, seen)
     }
 
@@ -70,20 +72,20 @@ impl Sink {
     }
 
     /// A message that came alone, as one datagram or record.
-    pub fn whole(&mut self, text: &[u8], seen: &Seen<'_>) {
+    pub(super) fn whole(&mut self, text: &[u8], seen: &Seen<'_>) {
         hand_on(text, 0, true, &mut |piece| {
             self.piece(piece, None, &mut Joined::default(), seen)
         });
     }
 
     /// One line, the envelope taken off.
-    pub fn line(&mut self, line: &[u8], seen: &Seen<'_>) {
+    pub(super) fn line(&mut self, line: &[u8], seen: &Seen<'_>) {
         self.handed = true;
         self.lines.line(line, seen);
     }
 
     /// A text that is not handed on, of which no more is known than `text`.
-    pub fn skip(&mut self, why: Skipped, text: &[u8], seen: &Seen<'_>) {
+    pub(super) fn skip(&mut self, why: Skipped, text: &[u8], seen: &Seen<'_>) {
         self.skip_line(text, SkippedLine::new(why, seen.file));
     }
 
@@ -104,7 +106,7 @@ impl Sink {
     }
 
     /// Nothing more is at hand.
-    pub fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         if std::mem::take(&mut self.handed) {
             self.lines.rest();
         }
