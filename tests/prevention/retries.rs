@@ -7,13 +7,9 @@ use serde_json::json;
 use crate::support::daemon::scratch;
 use crate::support::gateways::nginx_of;
 use crate::support::programs;
-use crate::watch::{Watch, fails, folder};
+use crate::watch::{LOG, Watch, fails, folder};
 
 const ALERT: &str = "BadGatewayRetryStorm";
-
-/// What of a log this row needs: every server that was asked.
-const FORMAT: &str =
-    r#"$remote_addr [$time_local] "$request" $status "$http_user_agent" ua="$upstream_addr" us="$upstream_status""#;
 
 #[test]
 fn every_second_request_is_asked_twice() {
@@ -29,7 +25,7 @@ fn every_second_request_is_asked_twice() {
     let nginx = |name: &str, servers: [SocketAddr; 2], marks: &str| {
         let [one, two] = servers;
         let site = format!(
-            "log_format ours '{FORMAT}'; access_log $ACCESS ours;
+            "log_format ours '{LOG}'; access_log $ACCESS ours;
              upstream shop {{ server {one} {marks}; server {two} {marks}; }}
              server {{ listen $LISTEN; location / {{ proxy_pass http://shop; }} }}"
         );
@@ -46,7 +42,7 @@ fn every_second_request_is_asked_twice() {
         ("retries-default", &well, lasting),
     ];
     let gateways = all.map(|(name, gateway, _)| {
-        let access = json!({ "path": gateway.access, "format": FORMAT });
+        let access = json!({ "path": gateway.access, "format": LOG });
         json!({ "name": name, "kind": "nginx", "access_log": access, "error_log": gateway.error })
     });
     let upstreams = all.map(|(name, gateway, servers)| {

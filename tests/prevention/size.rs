@@ -13,7 +13,7 @@ use crate::support::peers::http1::answer;
 use crate::support::peers::{read_head, say, serve};
 use crate::support::programs;
 use crate::support::stack::address;
-use crate::watch::{Watch, fails, folder, upstream};
+use crate::watch::{LOG, Watch, fails, folder, upstream};
 
 const ALERT: &str = "BadGatewayResponseHeaderNearBuffer";
 
@@ -33,9 +33,6 @@ fn server(bytes: &Arc<AtomicUsize>) -> SocketAddr {
     })
 }
 
-/// What of a log this row needs: the size of what a server sent, and of its body.
-const FORMAT: &str = r#"$remote_addr [$time_local] "$request" $status "$http_user_agent" ua="$upstream_addr" us="$upstream_status" ub="$upstream_bytes_received" ul="$upstream_response_length""#;
-
 #[test]
 fn a_head_that_hardly_fits_into_the_buffer() {
     if !programs::have(&["nginx", "haproxy", "prometheus"]) {
@@ -46,7 +43,7 @@ fn a_head_that_hardly_fits_into_the_buffer() {
     let [growing, small, large] = sizes.each_ref().map(server);
     let nginx = |name: &str, server: SocketAddr, more: &str| {
         let site = format!(
-            "log_format ours '{FORMAT}'; access_log $ACCESS ours;
+            "log_format ours '{LOG}'; access_log $ACCESS ours;
              server {{ listen $LISTEN; location / {{ proxy_pass http://{server}; {more} }} }}"
         );
         nginx_of(&folder(&scratch, name), &site)

@@ -11,11 +11,7 @@ use crate::support::daemon::{Daemon, scratch};
 use crate::support::gateways::{nginx_at, nginx_of};
 use crate::support::stack::{address, wait_until};
 use crate::support::{hurried, programs};
-use crate::watch::{Watch, fails, folder};
-
-/// What of a log this row needs: every server that was asked.
-const FORMAT: &str =
-    r#"$remote_addr [$time_local] "$request" $status "$http_user_agent" ua="$upstream_addr" us="$upstream_status""#;
+use crate::watch::{LOG, Watch, fails, folder};
 
 #[test]
 fn a_server_moves_and_the_gateway_asks_the_old_address() {
@@ -43,7 +39,7 @@ fn a_server_moves_and_the_gateway_asks_the_old_address() {
     let resolver = Resolver::start(&scratch, 45, 1, &given([old, other]));
     let nginx = |name: &str, keeps: &str| {
         let site = format!(
-            "log_format ours '{FORMAT}'; access_log $ACCESS ours; resolver {} ipv6=off {keeps};
+            "log_format ours '{LOG}'; access_log $ACCESS ours; resolver {} ipv6=off {keeps};
              server {{ listen $LISTEN; location / {{ set $shop {name}.peer.test; proxy_pass http://$shop:{}; }} }}",
             resolver.listen,
             first.port()
@@ -53,7 +49,7 @@ fn a_server_moves_and_the_gateway_asks_the_old_address() {
     let (kept, well) = (nginx("stale-kept", "valid=1h"), nginx("stale-default", ""));
     let all = [("stale-kept", &kept), ("stale-default", &well)];
     let gateways = all.map(|(name, gateway)| {
-        let access = json!({ "path": gateway.access, "format": FORMAT });
+        let access = json!({ "path": gateway.access, "format": LOG });
         json!({ "name": name, "kind": "nginx", "access_log": access })
     });
     let upstreams = all.map(|(name, gateway)| -> Value {

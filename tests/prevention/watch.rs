@@ -17,6 +17,13 @@ use crate::support::stack::{prometheus_of, query, wait_until};
 /// Scrapes and evaluations.
 const EVERY: &str = "500ms";
 
+/// A format of nginx's log that tells all that is looked for.
+pub const LOG: &str = concat!(
+    r#"$remote_addr [$time_local] "$request" $status "$http_user_agent" ua="$upstream_addr" us="$upstream_status" "#,
+    r#"uc="$upstream_connect_time" uh="$upstream_header_time" ub="$upstream_bytes_received" "#,
+    r#"ul="$upstream_response_length" rt=$request_time c=$connection"#
+);
+
 /// The Prometheus of all tests, and the directory where each names the daemon that is to be scraped.
 struct Rules {
     prometheus: std::net::SocketAddr,
@@ -86,7 +93,6 @@ impl Watch {
     /// Waits until the condition of the alert holds for the upstream. All the while a client is served, and so is every
     /// probe through a gateway. Returns the labels.
     pub fn warns(&self, alert: &str, upstream: &str, ask: impl Fn() -> Option<u16>) -> Value {
-        let holds = format!("ALERTS{{alertname={alert:?}, upstream={upstream:?}, alertstate=\"firing\"}}");
         let labels = self.until(&format!("{alert} holds for {upstream}"), || {
             let status = ask();
             assert_eq!(
@@ -95,7 +101,7 @@ impl Watch {
                 "a client is not served before {alert} holds: {}",
                 self.said(upstream)
             );
-            query(RULES.prometheus, &holds).pop().map(|(labels, _)| labels)
+            self.holds(alert, upstream)
         });
         let failed = format!("sum(badgateway_probe_failures_total{{upstream={upstream:?}, hop!=\"origin\"}}) > 0");
         assert_eq!(
@@ -105,6 +111,12 @@ impl Watch {
             self.said(upstream)
         );
         labels
+    }
+
+    /// The labels of the alert while its condition holds for the upstream.
+    pub fn holds(&self, alert: &str, upstream: &str) -> Option<Value> {
+        let holds = format!("ALERTS{{alertname={alert:?}, upstream={upstream:?}, alertstate=\"firing\"}}");
+        query(RULES.prometheus, &holds).pop().map(|(labels, _)| labels)
     }
 
     /// Waits until the signal is there, an expression of PromQL that gives series, and the rules have been looked at since.

@@ -316,6 +316,39 @@ pub fn apache(folder: &Path, backends: &Backends, format: &str) -> Gateway {
     Gateway::start(listen, file, words, "TERM")
 }
 
+/// Debian's Varnish with these backends and lines of VCL, and nothing but its defaults otherwise.
+pub fn varnish(folder: &Path, backends: &[(&str, SocketAddr)], vcl: &str) -> Gateway {
+    let listen = address(1);
+    let backends: String = backends
+        .iter()
+        .map(|(name, at)| {
+            format!(
+                "backend {name} {{ .host = \"{}\"; .port = \"{}\"; }}\n",
+                at.ip(),
+                at.port()
+            )
+        })
+        .collect();
+    let file = folder.join("edge.vcl");
+    std::fs::write(&file, format!("vcl 4.1;\n{backends}{vcl}\n")).expect("written");
+    let (own, at) = (folder.join("varnish"), listen.to_string());
+    let arguments = [
+        "-F",
+        "-j",
+        "none",
+        "-n",
+        text(&own),
+        "-a",
+        &at,
+        "-f",
+        text(&file),
+        "-s",
+        "malloc,16m",
+    ];
+    let words = command(&[], "varnishd", &arguments);
+    Gateway::start(listen, file, words, "TERM")
+}
+
 /// Debian's Caddy with the site; its access log is its own, what else it says is the error log.
 pub fn caddy(folder: &Path, backends: &Backends) -> Gateway {
     let listen = address(1);
