@@ -20,7 +20,7 @@ use super::log::{
 use super::page::{Answer, Page, Said};
 use super::{Kind, NONE, kib, secs};
 use crate::cause::Cause;
-use crate::exchange::{Attempt, Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp, Taken};
+use crate::exchange::{Attempt, Attempts, Complaint, Effect, Exchange, Join, Outcome, Reason, Stamp, Taken};
 use crate::upstream::Limits;
 
 /// What is known of it.
@@ -312,73 +312,86 @@ const NO_ADDRESS: &[Cause] = &[Cause::DnsNxdomain, Cause::DnsNodata];
 fn exchange<'l>(fields: &Fields<'_, 'l>) -> Option<Exchange<'l>> {
     let raw_status = fields.raw(Field::Status)?;
     let status = fields.status(Field::Status);
-    let mut exchange = Exchange {
+    let client = fields.text(Field::Client);
+    let target = fields.target();
+    let tried = Tried::new(fields);
+    let outcome = outcome(fields, raw_status, status, &tried.attempts);
+    Some(Exchange {
         time: fields.stamp(),
         duration: fields.time(Field::Duration),
-        client: fields.text(Field::Client),
+        client,
         host: fields.text(Field::Host),
-        target: fields.target(),
+        target,
         agent: fields.text(Field::Agent),
         names: [fields.text(Field::Name), fields.text(Field::Route), b""],
         status,
-        ..Exchange::default()
-    };
-    exchange.join = Join {
-        exact: text::id(fields.text(Field::Connection)),
-        group: 0,
-        client: exchange.client,
-        request: exchange.target,
-        status,
-    };
-    attempts(fields, &mut exchange);
-    exchange.outcome = outcome(fields, raw_status, status, &exchange);
-    Some(exchange)
+        outcome,
+        retries: u32::try_from(tried.attempts.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        attempts: tried.attempts,
+        backend_time: tried.time,
+        taken: tried.taken,
+        join: Join {
+            exact: text::id(fields.text(Field::Connection)),
+            group: 0,
+            client,
+            request: target,
+            status,
+        },
+    })
 }
 
-/// The lists of `$upstream_…`, taken apart together: each has one item for each attempt.
-fn attempts<'l>(fields: &Fields<'_, 'l>, exchange: &mut Exchange<'l>) {
-    let backends = fields.text(Field::Backends);
-    if backends.is_empty() {
-        exchange.backend_time = text::list(fields.text(Field::BackendTimes))
-            .filter_map(|time| fields.time_of(Field::BackendTimes, time))
-            .reduce(Duration::saturating_add);
-        return;
+/// What the lists of `$upstream_…` say together: each has one item for each attempt.
+#[derive(Default)]
+struct Tried<'l> {
+    attempts: Attempts<'l>,
+    time: Option<Duration>,
+    taken: Taken,
+}
+
+impl<'l> Tried<'l> {
+    fn new(fields: &Fields<'_, 'l>) -> Tried<'l> {
+        let mut tried = Tried::default();
+        let backends = fields.text(Field::Backends);
+        if backends.is_empty() {
+            tried.time = text::list(fields.text(Field::BackendTimes))
+                .filter_map(|time| fields.time_of(Field::BackendTimes, time))
+                .reduce(Duration::saturating_add);
+            return tried;
+        }
+        let many = text::is_list(backends);
+        let list = |field| text::list_like(fields.text(field), many);
+        let mut states = list(Field::BackendStatuses);
+        let mut connects = list(Field::ConnectTimes);
+        let mut heads = text::list_like(fields.raw(Field::HeaderTimes).unwrap_or_default(), many);
+        let mut bytes = list(Field::BackendBytes);
+        let mut lengths = list(Field::BackendLengths);
+        let mut times = list(Field::BackendTimes);
+        for backend in text::list_like(backends, many) {
+            let state = State {
+                backend,
+                status: states.next().unwrap_or_default(),
+                connect: connects.next(),
+                head: heads.next(),
+                bytes: bytes.next().and_then(text::integer),
+            };
+            let time = times.next().and_then(|time| fields.time_of(Field::BackendTimes, time));
+            let taken = Taken {
+                response_header: state.head_bytes(lengths.next()),
+                ..state.times(fields, time)
+            };
+            tried.attempts.push(Attempt {
+                backend,
+                reason: state.reason(),
+                reused: None,
+            });
+            tried.taken = tried.taken.most(taken);
+            tried.time = match (tried.time, time) {
+                (Some(sum), Some(time)) => Some(sum.saturating_add(time)),
+                (sum, time) => sum.or(time),
+            };
+        }
+        tried
     }
-    let many = text::is_list(backends);
-    let list = |field| text::list_like(fields.text(field), many);
-    let mut states = list(Field::BackendStatuses);
-    let mut connects = list(Field::ConnectTimes);
-    let mut heads = text::list_like(fields.raw(Field::HeaderTimes).unwrap_or_default(), many);
-    let mut bytes = list(Field::BackendBytes);
-    let mut lengths = list(Field::BackendLengths);
-    let mut times = list(Field::BackendTimes);
-    let mut tried = 0u32;
-    for backend in text::list_like(backends, many) {
-        let state = State {
-            backend,
-            status: states.next().unwrap_or_default(),
-            connect: connects.next(),
-            head: heads.next(),
-            bytes: bytes.next().and_then(text::integer),
-        };
-        let time = times.next().and_then(|time| fields.time_of(Field::BackendTimes, time));
-        let taken = Taken {
-            response_header: state.head_bytes(lengths.next()),
-            ..state.times(fields, time)
-        };
-        exchange.attempts.push(Attempt {
-            backend,
-            reason: state.reason(),
-            reused: None,
-        });
-        exchange.taken = exchange.taken.most(taken);
-        exchange.backend_time = match (exchange.backend_time, time) {
-            (Some(sum), Some(time)) => Some(sum.saturating_add(time)),
-            (sum, time) => sum.or(time),
-        };
-        tried += 1;
-    }
-    exchange.retries = tried.saturating_sub(1);
 }
 
 /// What the lists say of one attempt; `None` where a list is not logged.
@@ -440,8 +453,8 @@ impl State<'_> {
     }
 }
 
-fn outcome(fields: &Fields<'_, '_>, raw_status: &[u8], status: Option<u16>, exchange: &Exchange<'_>) -> Outcome {
-    let last = exchange.attempts.last().and_then(|attempt| attempt.reason);
+fn outcome(fields: &Fields<'_, '_>, raw_status: &[u8], status: Option<u16>, attempts: &[Attempt<'_>]) -> Outcome {
+    let last = attempts.last().and_then(|attempt| attempt.reason);
     let Some(status) = status else {
         return match raw_status {
             // What the backend sent was no HTTP and went to the client as it was.
@@ -456,7 +469,7 @@ fn outcome(fields: &Fields<'_, '_>, raw_status: &[u8], status: Option<u16>, exch
         (..500, _) => Outcome::Served,
         (_, Some(reason)) => Outcome::Failed(reason),
         // No attempt, and the format would show one.
-        (502, None) if fields.has(Field::Backends) && exchange.attempts.is_empty() => {
+        (502, None) if fields.has(Field::Backends) && attempts.is_empty() => {
             Outcome::Failed(Reason::one_of(Cause::BadGateway, NOT_TRIED))
         }
         (504, None) => Outcome::Failed(Reason::one_of(Cause::GatewayTimeout, ANY_TIMEOUT)),

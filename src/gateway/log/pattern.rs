@@ -242,9 +242,10 @@ impl Pattern {
 
     fn forward(&self, line: &[u8], spans: &mut Spans) -> bool {
         spans.clear();
-        let Some(mut rest) = line.strip_prefix(&*self.start) else {
+        if !self.start.is_empty() && !line.starts_with(&self.start) {
             return false;
-        };
+        }
+        let mut rest = &line[self.start.len()..];
         for step in &self.steps {
             if step.padded {
                 rest = &rest[rest.iter().take_while(|byte| **byte == b' ').count()..];

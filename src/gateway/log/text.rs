@@ -45,6 +45,7 @@ pub(in crate::gateway) fn status(text: &[u8]) -> Option<u16> {
 }
 
 /// A time span; negative, `-` and text are none.
+#[inline]
 pub(in crate::gateway) fn span(text: &[u8], unit: Unit) -> Option<Duration> {
     let text = unquoted(text);
     if unit == Unit::Seconds
