@@ -7,11 +7,11 @@
 #![allow(dead_code)]
 
 pub mod cases;
+pub mod clock;
 pub mod daemon;
 pub mod dns;
 pub mod gateways;
 pub mod http;
-pub mod hurried;
 pub mod metrics;
 pub mod mounts;
 pub mod netns;
