@@ -54,6 +54,11 @@ pub struct Exchange<'l> {
 }
 
 impl<'l> Exchange<'l> {
+    /// An attempt went over a connection used before, and the log leaves no doubt about it.
+    pub fn reuses(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.reused == Some(true))
+    }
+
     /// One attempt, at this backend, that ended as the request did; none where the log names no backend.
     pub fn tried_once(&mut self, backend: &'l [u8]) {
         if backend.is_empty() {

@@ -208,6 +208,8 @@ impl GatewayLogs {
                                 engine.ask_left(hop, places);
                             }
                         }
+                        let reused = counting.reused().filter_map(|upstream| origins.get(&**upstream));
+                        reused.for_each(|hop| hop.is_reused_by(counting.gateway()));
                     }
                 }
                 ticks = ticks.wrapping_add(1);

@@ -69,6 +69,8 @@ pub struct HopRun {
     comparing: AtomicBool,
     checking: AtomicBool,
     retired: AtomicBool,
+    /// The log of the gateway in front shows that it reuses connections.
+    reused: AtomicBool,
     next_address: AtomicUsize,
 }
 
@@ -98,6 +100,7 @@ impl HopRun {
             comparing: AtomicBool::new(false),
             checking: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            reused: AtomicBool::new(false),
             next_address: AtomicUsize::new(0),
         }
     }

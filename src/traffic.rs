@@ -104,6 +104,8 @@ pub struct Request<'r> {
     pub backend_time: Option<Duration>,
     /// What one attempt took of what the gateway bounds.
     pub taken: Taken,
+    /// The log shows that an attempt went over a connection used before.
+    pub reused: bool,
 }
 
 /// How a request ended.
@@ -332,6 +334,7 @@ impl Traffic {
             retries: exchange.retries,
             backend_time: exchange.backend_time,
             taken: exchange.taken,
+            reused: exchange.reuses(),
         }
     }
 

@@ -366,7 +366,16 @@ impl<'l> Tried<'l> {
         let mut bytes = list(Field::BackendBytes);
         let mut lengths = list(Field::BackendLengths);
         let mut times = list(Field::BackendTimes);
+        // Further groups come from `error_page` and the like: a request of its own, to the same backend it may be.
+        let one_group = many && text::find(backends, b" : ").is_none();
+        let mut closed = None;
         for backend in text::list_like(backends, many) {
+            if one_group
+                && closed == Some(backend)
+                && let Some(before) = tried.attempts.last_mut()
+            {
+                before.reused = Some(true);
+            }
             let state = State {
                 backend,
                 status: states.next().unwrap_or_default(),
@@ -374,6 +383,7 @@ impl<'l> Tried<'l> {
                 head: heads.next(),
                 bytes: bytes.next().and_then(text::integer),
             };
+            closed = state.is_closed().then_some(backend);
             let time = times.next().and_then(|time| fields.time_of(Field::BackendTimes, time));
             let taken = Taken {
                 response_header: state.head_bytes(lengths.next()),
@@ -417,6 +427,14 @@ impl State<'_> {
             first_byte: (head.or_else(in_vain)).map(|head| head.saturating_sub(connect.unwrap_or_default())),
             ..Taken::default()
         }
+    }
+
+    /// It failed on a connection that stood. Where nginx then asks the same backend, the connection was a kept one: only after
+    /// such a failure it has a try left for a backend that it has tried (`ngx_http_upstream_next`, `u->peer.cached`).
+    fn is_closed(&self) -> bool {
+        let is_missing = |value: &[u8]| text::is_dash(value);
+        let connected = self.connect.is_some_and(|connect| !is_missing(connect));
+        self.status == b"502" && connected && self.head.is_none_or(is_missing)
     }
 
     /// Bytes received less those of the body. What follows a switch of protocols counts as no body.
@@ -793,6 +811,60 @@ mod tests {
             panic!("{line}");
         };
         exchange.taken
+    }
+
+    #[test]
+    fn only_a_backend_that_is_asked_again_at_once_was_reached_by_a_kept_connection() {
+        let format = r#"$status ua="$upstream_addr" us="$upstream_status" uc="$upstream_connect_time" uh="$upstream_header_time""#;
+        let rows = [
+            (
+                r#"ua="10.0.0.1:80, 10.0.0.1:80" us="502, 200" uc="0.000, 0.001" uh="-, 0.001""#,
+                true,
+            ),
+            (
+                r#"ua="10.0.0.1:80, 10.0.0.1:80" us="502, 502" uc="0.000, 0.001" uh="-, 0.001""#,
+                true,
+            ),
+            // Alone it may be a new one that was quick.
+            (r#"ua="10.0.0.1:80" us="502" uc="0.000" uh="-""#, false),
+            (r#"ua="10.0.0.1:80" us="200" uc="0.000" uh="-""#, false),
+            // Another one was asked.
+            (
+                r#"ua="10.0.0.1:80, 10.0.0.2:80" us="502, 200" uc="0.000, 0.001" uh="-, 0.001""#,
+                false,
+            ),
+            // There was no connection; nobody can tell; it answered.
+            (
+                r#"ua="10.0.0.1:80, 10.0.0.1:80" us="502, 200" uc="-, 0.001" uh="-, 0.001""#,
+                false,
+            ),
+            (
+                r#"ua="10.0.0.1:80, 10.0.0.1:80" us="502, 200" uc="" uh="-, 0.001""#,
+                false,
+            ),
+            (
+                r#"ua="10.0.0.1:80, 10.0.0.1:80" us="503, 200" uc="0.000, 0.001" uh="-, 0.001""#,
+                false,
+            ),
+            // The backend's own 502.
+            (
+                r#"ua="10.0.0.1:80, 10.0.0.1:80" us="502, 200" uc="0.000, 0.001" uh="0.002, 0.002""#,
+                false,
+            ),
+            // A request of `error_page`.
+            (
+                r#"ua="10.0.0.1:80 : 10.0.0.1:80" us="502 : 200" uc="0.000 : 0.001" uh="- : 0.001""#,
+                false,
+            ),
+        ];
+        for (attempts, expected) in rows {
+            let mut parser = Parser::new(&KIND, Some(format)).unwrap();
+            let line = format!("200 {attempts}");
+            let Some(Line::Exchange(exchange)) = parser.read(line.as_bytes()) else {
+                panic!("{line}");
+            };
+            assert_eq!(exchange.reuses(), expected, "{line}");
+        }
     }
 
     #[test]

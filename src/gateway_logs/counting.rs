@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(super) struct Counting {
     limits: Limits,
     /// Whether this is the outermost gateway of an upstream that is read live.
     user_view: Vec<bool>,
+    /// Whether requests of an upstream were seen to go over connections used before.
+    reuses: Vec<AtomicBool>,
     metrics: Arc<GatewayMetrics>,
     history: Arc<Mutex<History>>,
     /// Requests are read while they happen. Others come late: they are counted, and no news.
@@ -96,6 +99,7 @@ impl Counting {
             ports: behind.iter().map(|one| ports(&one.upstream)).collect(),
             limits: settings.gateway.limits,
             user_view: behind.iter().map(|one| one.user_view).collect(),
+            reuses: behind.iter().map(|_| AtomicBool::new(false)).collect(),
             metrics,
             history,
             is_live: settings.reads_requests_live(),
@@ -188,6 +192,13 @@ impl Counting {
         news
     }
 
+    /// Upstreams whose requests were seen to go over connections used before.
+    pub(super) fn reused(&self) -> impl Iterator<Item = &Arc<str>> {
+        let seen = self.upstreams.iter().zip(&self.reuses);
+        seen.filter(|(_, reuses)| reuses.load(Ordering::Relaxed))
+            .map(|((name, _), _)| name)
+    }
+
     /// Real requests and failed ones since the last time, of upstreams whose users are served here.
     pub(super) fn requests(&self) -> Vec<(Arc<str>, u64, u64)> {
         let mut state = self.state();
@@ -232,6 +243,7 @@ impl Counting {
         LiveTally {
             metrics: &self.metrics,
             limits: &self.limits,
+            reuses: &self.reuses,
             windows,
             backends,
             unheard,
@@ -312,6 +324,8 @@ fn tell(metrics: &GatewayMetrics, unheard: &mut Vec<LoggedRequest>) {
 struct LiveTally<'a> {
     metrics: &'a GatewayMetrics,
     limits: &'a Limits,
+    /// By upstream.
+    reuses: &'a [AtomicBool],
     /// By upstream; empty where the lines are old.
     windows: &'a mut [Window],
     /// As these.
@@ -349,6 +363,11 @@ impl Tally for LiveTally<'_> {
         });
         if self.unheard.len() >= AT_ONCE {
             tell(self.metrics, self.unheard);
+        }
+        if request.reused
+            && let Some(reuses) = self.reuses.get(request.upstream)
+        {
+            reuses.store(true, Ordering::Relaxed);
         }
         if let Some(backends) = self.backends.get_mut(request.upstream) {
             match &request.ending {

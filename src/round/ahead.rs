@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::HopRun;
 use crate::finding::KeptIdle;
 use crate::server::Ahead;
+use crate::upstream::Gateway;
 
 impl HopRun {
     /// What is found now; nothing where all is well.
@@ -17,7 +18,7 @@ impl HopRun {
                 KeptIdle::For(kept) => Some(Ahead::EndsIdle {
                     address: address.clone(),
                     kept,
-                    limit: self.hop.kept_idle?,
+                    limit: self.kept_idle()?,
                 }),
                 KeptIdle::AtLeast(_) | KeptIdle::Never => None,
             });
@@ -35,13 +36,9 @@ impl HopRun {
     }
 
     /// The gateway whose limits are those of this hop.
-    pub(super) fn gateway_in_front(&self) -> Arc<str> {
+    pub(super) fn gateway_in_front(&self) -> Option<&Arc<Gateway>> {
         let hops = &self.upstream.hops;
-        let here = hops
-            .iter()
-            .position(|hop| hop.name == self.hop.name)
-            .unwrap_or_default();
-        let front = here.checked_sub(1).and_then(|front| hops.get(front));
-        front.map_or_else(|| "the gateway".into(), |front| front.name.clone())
+        let here = hops.iter().position(|hop| hop.name == self.hop.name)?;
+        hops.get(here.checked_sub(1)?)?.gateway.as_ref()
     }
 }

@@ -19,10 +19,27 @@ pub(super) struct ToIdle {
 }
 
 impl HopRun {
+    /// The log of that gateway shows that it reuses connections to this hop, unless another one stands between them.
+    pub fn is_reused_by(&self, gateway: &str) {
+        if self.gateway_in_front().is_some_and(|front| *front.name == *gateway) {
+            self.reused.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// How long the gateway in front keeps an idle connection to this hop, where it is known to reuse them: by its
+    /// configuration, or by its log.
+    pub(super) fn kept_idle(&self) -> Option<Duration> {
+        let by_log = || {
+            let limits = self.gateway_in_front()?.limits;
+            limits.idle.filter(|_| self.reused.load(Ordering::Relaxed))
+        };
+        self.hop.kept_idle.or_else(by_log)
+    }
+
     /// The address to measure after this round, if it is time for one: not one that fails, and none while another is
     /// measured.
     pub(super) fn to_be_left_idle(&self, state: &mut State, work: &[Work], now: Instant) -> Option<ToIdle> {
-        let limit = self.hop.kept_idle.filter(|_| self.hop.is_origin())?;
+        let limit = self.kept_idle().filter(|_| self.hop.is_origin())?;
         let first_path =
             |work: &&Work| work.request == 0 && self.targets[work.target].target.http_version == HttpVersion::Http1;
         let addresses: Vec<&Work> = work.iter().filter(first_path).collect();

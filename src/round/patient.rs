@@ -89,7 +89,9 @@ impl HopRun {
             return;
         }
         let told = Told {
-            gateway: self.gateway_in_front(),
+            gateway: self
+                .gateway_in_front()
+                .map_or_else(|| "the gateway".into(), |front| front.name.clone()),
             gives_up: plan.gives_up,
             answered,
             waited: plan.wait,

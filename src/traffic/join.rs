@@ -133,6 +133,7 @@ pub(super) struct Kept {
     retries: u32,
     backend_time: Option<Duration>,
     taken: Taken,
+    reused: bool,
     ending: KeptEnding,
     /// The log lists attempts; else they are known from error lines alone.
     listed: bool,
@@ -171,6 +172,7 @@ impl Kept {
             retries: exchange.retries,
             backend_time: exchange.backend_time,
             taken: exchange.taken,
+            reused: exchange.reuses(),
             ending: match exchange.outcome {
                 Outcome::Served => KeptEnding::Served,
                 Outcome::ClientClosed => KeptEnding::ClientClosed,
@@ -381,6 +383,7 @@ impl Kept {
             retries: self.retries,
             backend_time: self.backend_time,
             taken: self.taken,
+            reused: self.reused,
         };
         if self.synthetic {
             request.ending = Ending::Synthetic;
@@ -537,6 +540,7 @@ impl KeptComplaint {
                 retries: 0,
                 backend_time: None,
                 taken: Taken::default(),
+                reused: false,
             });
         }
         tally.attempt(&FailedAttempt {

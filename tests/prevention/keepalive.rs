@@ -47,6 +47,32 @@ while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 "#;
 
+/// A server that closes after two seconds of silence, and whose close meets the second request for `/race` on a connection.
+const SOMETIMES: &str = r#"
+import socket, sys, threading
+def serve(client):
+    with client:
+        client.settimeout(2)
+        asked = 0
+        while True:
+            data = b''
+            while b'\r\n\r\n' not in data:
+                try:
+                    more = client.recv(4096)
+                except TimeoutError:
+                    return
+                if not more:
+                    return
+                data += more
+            asked += 1
+            if asked > 1 and b' /race' in data:
+                return
+            client.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"#;
+
 const NODE: &str = r#"
 const [host, port] = process.argv.slice(1);
 require('http').createServer((_, answer) => answer.end('ok')).listen(Number(port), host);
@@ -295,5 +321,55 @@ fn a_request_meets_the_close_of_an_idle_connection() {
             .scrape_upstream("idle-default")
             .has("keepalive_idle_seconds", &[]),
         "nothing says that these are reused"
+    );
+}
+
+#[test]
+fn a_race_that_a_retry_hides_in_the_log_begins_the_measurement_and_makes_it_a_warning() {
+    if !programs::have(&["python3", "nginx", "prometheus"]) {
+        return;
+    }
+    let scratch = scratch();
+    let inner = folder(&scratch, "edge");
+    let origin = origin("raced", "python3", |ip, port| words(&["-c", SOMETIMES, ip, port]));
+    let listen = origin.origin.listen;
+    let edge = gateways::nginx(
+        &inner,
+        &format!(
+            "log_format ours '{LOG}'; access_log $ACCESS ours;
+             upstream app {{ server {listen}; keepalive 4; }}
+             server {{ listen $LISTEN; location / {{
+                 proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\";
+             }} }}"
+        ),
+    );
+    // Nothing says that it reuses connections: neither its configuration nor a limit is given here.
+    let watch = Watch::start(
+        &scratch,
+        json!([{
+            "name": "edge", "kind": "nginx", "error_log": edge.error,
+            "access_log": { "path": edge.access, "format": LOG },
+        }]),
+        json!([upstream("raced", listen, ("edge", &edge), "/")]),
+    );
+    let keepalive = [("purpose", "keepalive")];
+    let calm = watch.daemon.wait_until("raced", |metrics| {
+        let seen = metrics.sum("gateway_requests_total", &[]) >= 5.0 && metrics.sum("rounds_total", &[]) >= 6.0;
+        assert_eq!(edge.ask("/"), Some(200));
+        yes_or(seen, "some rounds and requests")
+    });
+    assert!(!calm.has("extra_probes_total", &keepalive), "{}", calm.show("extra"));
+
+    // The client is served all the while: nginx asks once more.
+    let ask = || edge.ask("/race");
+    let is_warning = || watch.warns(ALERT, "raced", ask)["severity"] == "warning";
+    wait_until("races make it a warning", || is_warning().then_some(()));
+    let raced = watch.daemon.scrape_upstream("raced");
+    let measured = raced.sum("keepalive_idle_seconds", &[("address", &listen.to_string())]);
+    assert!((1.5..3.0).contains(&measured), "{measured} s");
+    let risk = said(&watch.daemon, "raced")["risks"].to_string();
+    assert!(
+        risk.contains("idle connections of edge to ") && risk.contains("default of nginx"),
+        "{risk}"
     );
 }
