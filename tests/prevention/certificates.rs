@@ -14,7 +14,7 @@ use crate::support::stack::address;
 use crate::watch::{Watch, fails, folder};
 
 /// How long the certificate that ends in the test lasts, in seconds, of an hour.
-const LEFT: i64 = 15;
+const LEFT: i64 = 12;
 
 fn serve(identity: Identity) -> SocketAddr {
     Tls::new(identity).serve(answers(OK))

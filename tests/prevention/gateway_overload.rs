@@ -71,6 +71,8 @@ fn connections_wait_for_the_gateway() {
     assert_ne!(labels["hop"], "origin", "{labels}");
     let more = Users::ask(full.0.listen, WORK, 40);
     assert_eq!(fails(&[504], || more.worst()), 504);
+    // Nobody is left waiting.
+    drop(full);
     drop((some, more));
 
     assert_eq!(plain.worst(), Some(200));

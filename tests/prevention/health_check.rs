@@ -140,53 +140,62 @@ fn the_check_takes_out_what_serves_and_leaves_in_what_does_not() {
 
     let replayed = "badgateway_health_check_healthy{upstream=\"check-default\"} == 1";
     watch.stays_silent("check-default", replayed);
-    let first = strict[0].listen().to_string();
-    let both_say = |healthy: bool, downs: u32, transitions: f64| {
-        let status = if healthy { "UP" } else { "DOWN" };
-        wait_until(&format!("HAProxy says {status}"), || {
-            (haproxy_says(&socket, "check-strict")? == (status.to_owned(), downs)).then_some(())
-        });
-        let expected = f64::from(u8::from(healthy));
-        let metrics = watch.daemon.wait_until("check-strict", |metrics| {
-            let says = metrics
-                .all("health_check_healthy", &[("address", &first)])
-                .any(|sample| sample.value == expected);
-            yes_or(says, format!("the replay does not say {status}"))
-        });
-        assert_eq!(metrics.sum("health_check_transitions_total", &[]), transitions);
+    let takes_out = || {
+        let first = strict[0].listen().to_string();
+        let both_say = |healthy: bool, downs: u32, transitions: f64| {
+            let status = if healthy { "UP" } else { "DOWN" };
+            wait_until(&format!("HAProxy says {status}"), || {
+                (haproxy_says(&socket, "check-strict")? == (status.to_owned(), downs)).then_some(())
+            });
+            let expected = f64::from(u8::from(healthy));
+            let metrics = watch.daemon.wait_until("check-strict", |metrics| {
+                let says = metrics
+                    .all("health_check_healthy", &[("address", &first)])
+                    .any(|sample| sample.value == expected);
+                yes_or(says, format!("the replay does not say {status}"))
+            });
+            assert_eq!(metrics.sum("health_check_transitions_total", &[]), transitions);
+        };
+        both_say(true, 0, 0.0);
+        // Twice, each way. It would take out, and does, what serves users.
+        for time in [1, 2] {
+            be(&strict[0].sick);
+            both_say(false, time, f64::from(time) * 2.0 - 1.0);
+            let labels = watch.warns("BadGatewayHealthCheckMismatch", "check-strict", || ask(0));
+            assert_eq!(labels["address"], first, "{labels}");
+            let said = said(&watch.daemon, "check-strict").to_string();
+            assert!(said.contains("health check of edge takes out "), "{said}");
+            std::fs::remove_file(&strict[0].sick).expect("removed");
+            both_say(true, time, f64::from(time) * 2.0);
+        }
+        strict.iter().for_each(|server| be(&server.sick));
+        // Both serve, and HAProxy has nobody left: that is its 503.
+        assert_eq!(fails(&[503], || ask(0)), 503);
     };
-    both_say(true, 0, 0.0);
-    // Twice, each way. It would take out, and does, what serves users.
-    for time in [1, 2] {
-        be(&strict[0].sick);
-        both_say(false, time, f64::from(time) * 2.0 - 1.0);
-        let labels = watch.warns("BadGatewayHealthCheckMismatch", "check-strict", || ask(0));
-        assert_eq!(labels["address"], first, "{labels}");
-        let said = said(&watch.daemon, "check-strict").to_string();
-        assert!(said.contains("health check of edge takes out "), "{said}");
-        std::fs::remove_file(&strict[0].sick).expect("removed");
-        both_say(true, time, f64::from(time) * 2.0);
-    }
-    strict.iter().for_each(|server| be(&server.sick));
-    // Both serve, and HAProxy has nobody left: that is its 503.
-    assert_eq!(fails(&[503], || ask(0)), 503);
-
-    be(&blind[0].silent);
-    let labels = watch.warns("BadGatewayHealthCheckMismatch", "check-blind", || ask(1));
-    assert_eq!(labels["address"], blind[0].listen().to_string(), "{labels}");
-    assert_eq!(haproxy_says(&socket, "check-blind").expect("an answer").0, "UP");
-    let text = said(&watch.daemon, "check-blind").to_string();
-    assert!(text.contains("health check of edge leaves in "), "{text}");
-    be(&blind[1].silent);
-    assert_eq!(fails(&[502], || ask(1)), 502);
-    let seen = watch.daemon.scrape_upstream("check-blind");
-    assert_eq!(seen.sum("health_check_transitions_total", &[]), 0.0);
-    let checks = seen.sum("extra_probes_total", &[("hop", "origin"), ("purpose", "health_check")]);
-    assert!(checks > 2.0, "{checks}");
-
-    be(&hasty[0].sick);
-    watch.warns("BadGatewayHealthCheckFlapping", "check-hasty", || ask(2));
-    be(&hasty[1].silent);
-    assert_eq!(fails(&[503], || ask(2)), 503);
+    let leaves_in = || {
+        be(&blind[0].silent);
+        let labels = watch.warns("BadGatewayHealthCheckMismatch", "check-blind", || ask(1));
+        assert_eq!(labels["address"], blind[0].listen().to_string(), "{labels}");
+        assert_eq!(haproxy_says(&socket, "check-blind").expect("an answer").0, "UP");
+        let text = said(&watch.daemon, "check-blind").to_string();
+        assert!(text.contains("health check of edge leaves in "), "{text}");
+        be(&blind[1].silent);
+        assert_eq!(fails(&[502], || ask(1)), 502);
+        let seen = watch.daemon.scrape_upstream("check-blind");
+        assert_eq!(seen.sum("health_check_transitions_total", &[]), 0.0);
+        let checks = seen.sum("extra_probes_total", &[("hop", "origin"), ("purpose", "health_check")]);
+        assert!(checks > 2.0, "{checks}");
+    };
+    let changes_its_mind = || {
+        be(&hasty[0].sick);
+        watch.warns("BadGatewayHealthCheckFlapping", "check-hasty", || ask(2));
+        be(&hasty[1].silent);
+        assert_eq!(fails(&[503], || ask(2)), 503);
+    };
+    std::thread::scope(|side_by_side| {
+        side_by_side.spawn(takes_out);
+        side_by_side.spawn(leaves_in);
+        side_by_side.spawn(changes_its_mind);
+    });
     watch.stays_silent("check-default", replayed);
 }

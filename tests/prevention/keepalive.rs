@@ -254,7 +254,7 @@ fn a_request_meets_the_close_of_an_idle_connection() {
         &folder(&scratch, "nginx"),
         &format!(
             "log_format ours '{LOG}'; access_log $ACCESS ours;
-             upstream app {{ server {}; keepalive 4; keepalive_timeout 8s; }}
+             upstream app {{ server {}; keepalive 4; keepalive_timeout 4s; }}
              server {{ listen $LISTEN; location / {{
                  proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\";
              }} }}",

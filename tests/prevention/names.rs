@@ -63,7 +63,7 @@ fn a_name_leads_elsewhere_before_that_fails() {
         location("names-default", &right, ""),
         location("names-disagree", &second, "valid=1s"),
         location("names-unexpected", &second, "valid=1s"),
-        location("names-gone", &of_nginx, "valid=12s"),
+        location("names-gone", &of_nginx, "valid=8s"),
         location("names-lasting", &lasting, ""),
     ]
     .concat();

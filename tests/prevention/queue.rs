@@ -49,7 +49,7 @@ fn the_queue_of_a_server_fills() {
     let upstreams = all.map(|(name, gateway, server)| {
         let mut upstream = upstream(name, server.listen, (name, gateway), "/");
         // They wait in the same queue.
-        upstream["timeout"] = json!("8s");
+        upstream["timeout"] = json!("5s");
         upstream
     });
     let watch = Watch::start(&scratch, json!(gateways), json!(upstreams));
@@ -71,6 +71,8 @@ fn the_queue_of_a_server_fills() {
     assert_eq!(labels["address"], short.listen.to_string(), "{labels}");
     let more = Users::ask(busy.listen, "/work", 30);
     assert_eq!(fails(&[504], || more.worst()), 504);
+    // Nobody is left waiting.
+    drop(busy);
     drop((many, more));
 
     assert_eq!(few.worst(), Some(200));
