@@ -155,6 +155,8 @@ struct Entry {
     named: Named,
     /// Why there is no alert.
     none: Option<String>,
+    /// Files of tests.
+    tests: BTreeSet<String>,
 }
 
 fn list<'a>(of: &'a Yaml<'a>, key: &str) -> impl Iterator<Item = &'a Yaml<'a>> {
@@ -186,7 +188,7 @@ fn entries() -> Vec<Entry> {
     let file = read("alerts/guidance.yml");
     let documents = Yaml::load_from_str(&file).expect("YAML");
     let rows = documents[0].as_vec().expect("a list of rows");
-    let known = ["row", "cause", "metrics", "alert", "none", "panel", "runbook"];
+    let known = ["row", "cause", "metrics", "alert", "none", "panel", "runbook", "test"];
     let entry = |row: &Yaml| {
         for key in row.as_mapping().expect("a map").keys() {
             let key = key.as_str().expect("a word");
@@ -197,6 +199,7 @@ fn entries() -> Vec<Entry> {
             row: text(row, "row"),
             named: Named::read(row),
             none: optional(row, "none"),
+            tests: words(row, "test"),
         }
     };
     rows.iter().map(entry).collect()
@@ -263,7 +266,7 @@ fn what_a_row_names_exists() {
 
 #[test]
 fn a_row_works_only_when_signal_alert_panel_and_runbook_do() {
-    for Entry { row, named, none } in entries() {
+    for Entry { row, named, none, .. } in entries() {
         assert!(
             !named.metrics.is_empty() && !named.panels.is_empty(),
             "{row} is open: {named:?}"
@@ -287,4 +290,48 @@ fn every_alert_and_every_runbook_is_of_some_row() {
     let pages = shipped.runbooks.iter().filter(|name| *name != "README");
     let lost: Vec<_> = pages.filter(|runbook| !runbooks.contains(runbook)).collect();
     assert!(lost.is_empty(), "no row names the runbooks {lost:?}");
+}
+
+/// The rows whose fault announces itself.
+const ANNOUNCED: [&str; 12] = [
+    "A2", "A4", "A5", "A9", "A10", "A11", "A12", "A13", "A14", "A15", "A16", "D2",
+];
+
+/// The alerts that each file of `tests/prevention` names.
+fn held_before_a_failure() -> Vec<(String, BTreeSet<String>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prevention");
+    let mut files = Vec::new();
+    for file in fs::read_dir(folder).expect("the tests of prevention") {
+        let path = file.expect("readable").path();
+        let text = fs::read_to_string(&path).expect("text");
+        let quoted = text.split('"').filter(|word| word.starts_with("BadGateway"));
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        files.push((name, quoted.map(ToOwned::to_owned).collect()));
+    }
+    files
+}
+
+#[test]
+fn a_fault_that_announces_itself_has_an_alert_that_was_seen_before_it() {
+    let files = held_before_a_failure();
+    for Entry { row, named, tests, .. } in entries() {
+        let holding = files.iter().filter(|(_, alerts)| !alerts.is_disjoint(&named.alerts));
+        let holding: BTreeSet<String> = holding.map(|(file, _)| file.clone()).collect();
+        assert_eq!(tests, holding, "the tests of {row}");
+        assert!(
+            !tests.is_empty() || !ANNOUNCED.contains(&row.as_str()),
+            "{row} has no test"
+        );
+    }
+    // What is made to come before a failure is all seen to.
+    let mut group = "";
+    for line in RULES.lines().map(str::trim) {
+        group = line.strip_prefix("- name: ").unwrap_or(group);
+        let alert = line.strip_prefix("- alert: ");
+        let of = ["badgateway-prevention", "badgateway-certificates"].contains(&group);
+        if let Some(alert) = alert.filter(|_| of) {
+            let is_held = files.iter().any(|(_, alerts)| alerts.contains(alert));
+            assert!(is_held, "no test of prevention names {alert}");
+        }
+    }
 }
