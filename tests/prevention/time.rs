@@ -1,4 +1,5 @@
-//! A10: a gateway that waits hardly longer than the server works, and the probe that waits longer than the gateway.
+//! A10: a gateway that waits hardly longer than the server works, as probes see it and as the log of real requests tells; and
+//! the probe that waits longer than the gateway.
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use crate::support::gateways::{haproxy_at, nginx, nginx_of};
 use crate::support::metrics::Metrics;
 use crate::support::programs;
 use crate::support::stack::{address, wait_until};
-use crate::watch::{Watch, fails, folder, said, upstream, yes_or};
+use crate::watch::{LOG, Watch, fails, folder, said, upstream, yes_or};
 
 /// What a client asks for takes so long.
 const SLOW: &str = "/after/2500";
@@ -22,8 +23,10 @@ fn an_answer_that_takes_nearly_as_long_as_the_gateway_waits() {
     let server = origins::slow();
     let origin = server.listen;
     let nginx = |name: &str, more: &str| {
-        let site =
-            format!("access_log off; server {{ listen $LISTEN; location / {{ proxy_pass http://{origin}; {more} }} }}");
+        let site = format!(
+            "log_format ours '{LOG}'; access_log $ACCESS ours;
+             server {{ listen $LISTEN; location / {{ proxy_pass http://{origin}; {more} }} }}"
+        );
         nginx_of(&folder(&scratch, name), &site)
     };
     let haproxy = |name: &str, waits: &str| {
@@ -31,42 +34,57 @@ fn an_answer_that_takes_nearly_as_long_as_the_gateway_waits() {
         let defaults = format!("timeout server {waits}");
         haproxy_at(&folder(&scratch, name), address(3), &[], "", &defaults, &site)
     };
-    // Debian's haproxy.cfg waits 50 s; HAProxy itself has no default.
+    // Of each what probes ask for: in one case what is slow is asked for by users alone, and the log tells of it.
     let mut rows = [
-        ("time-nginx", "nginx", nginx("time-nginx", "proxy_read_timeout 3s;")),
-        ("time-haproxy", "haproxy", haproxy("time-haproxy", "3s")),
+        (
+            "time-nginx",
+            "nginx",
+            nginx("time-nginx", "proxy_read_timeout 3s;"),
+            SLOW,
+        ),
+        ("time-log", "nginx", nginx("time-log", "proxy_read_timeout 3s;"), "/"),
+        ("time-haproxy", "haproxy", haproxy("time-haproxy", "3s"), SLOW),
     ];
+    // Debian's haproxy.cfg waits 50 s; HAProxy itself has no default.
     let well = [
-        ("time-nginx-default", "nginx", nginx("time-nginx-default", "")),
+        ("time-nginx-default", "nginx", nginx("time-nginx-default", ""), SLOW),
         (
             "time-haproxy-default",
             "haproxy",
             haproxy("time-haproxy-default", "50s"),
+            SLOW,
         ),
     ];
     let all = || rows.iter().chain(&well);
     let gateways: Vec<Value> = all()
-        .map(|(name, kind, gateway)| json!({ "name": name, "kind": kind, "config_file": gateway.config_file() }))
+        .map(|(name, kind, gateway, asked)| {
+            let mut known = json!({ "name": name, "kind": kind, "config_file": gateway.config_file() });
+            if *asked != SLOW {
+                known["access_log"] = json!(gateway.access);
+            }
+            known
+        })
         .collect();
     let upstreams: Vec<Value> = all()
-        .map(|(name, _, gateway)| {
-            let mut upstream = upstream(name, origin, (name, gateway), SLOW);
+        .map(|(name, _, gateway, asked)| {
+            let mut upstream = upstream(name, origin, (name, gateway), asked);
             upstream["timeout"] = json!("5s");
             upstream
         })
         .collect();
     let watch = Watch::start(&scratch, json!(gateways), json!(upstreams));
     std::thread::scope(|side_by_side| {
-        for (name, _, gateway) in &mut rows {
+        for (name, _, gateway, asked) in &mut rows {
             side_by_side.spawn(|| {
                 let labels = watch.warns("BadGatewayLatencyNearTimeout", name, || gateway.ask(SLOW));
                 assert_eq!(labels["limit"], "first_byte", "{labels}");
+                assert_eq!(labels["gateway"].is_null(), *asked == SLOW, "{labels}");
                 gateway.reconfigure("3s", "2s");
                 assert_eq!(fails(&[504], || gateway.ask(SLOW)), 504);
             });
         }
     });
-    for (name, _, _) in &well {
+    for (name, ..) in &well {
         let measured = format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 3");
         watch.stays_silent(name, &measured);
     }
