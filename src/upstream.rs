@@ -8,6 +8,7 @@ mod target;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,6 +186,17 @@ impl Hop {
     /// True when some target has a name to resolve.
     pub fn resolves(&self) -> bool {
         self.targets.iter().any(|target| matches!(target.host, Host::Name(_)))
+    }
+
+    /// True where all its addresses should serve the same certificate: each of them is asked in each round, and for the same
+    /// name, or for none but addresses.
+    pub fn serves_one_certificate(&self) -> bool {
+        let name = |target: &Arc<Target>| {
+            let is_address = target.server_name.parse::<IpAddr>().is_ok();
+            (!is_address).then(|| target.server_name.to_ascii_lowercase())
+        };
+        let all = self.targets.iter().all(|target| target.addresses == AddressChoice::All);
+        all && self.targets.windows(2).all(|pair| name(&pair[0]) == name(&pair[1]))
     }
 
     /// True when some target is reached over TLS.

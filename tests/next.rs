@@ -129,6 +129,15 @@ fn different_certificates_at_the_addresses_of_one_upstream_are_told() {
             .filter(|what| what.contains("different"))
             .collect::<Vec<_>>()
     };
+    let series = |upstream: &str| {
+        let metrics = daemon.scrape_upstream(upstream);
+        metrics.sum("tls_certificate_problem", &[("problem", "differs")])
+    };
+    assert_eq!(
+        (series("mixed"), series("alone")),
+        (1.0, 0.0),
+        "the one that does not end last"
+    );
     assert_eq!(found("mixed"), ["different certificates at the addresses of origin"]);
     assert_eq!(found("alone"), Vec::<String>::new());
 }

@@ -12,6 +12,7 @@ use super::labels::{Labels, Ready, Value};
 use super::state::{Place, State};
 use crate::cause::Cause;
 use crate::finding::Confirmed;
+use crate::observation::CertificateProblem;
 
 /// The labels of one series beyond `upstream` and `hop`, copied out of the table, and its value.
 struct Row {
@@ -65,10 +66,13 @@ const ADDRESS_FAMILIES: &[(Family, Copy)] = &[
         }));
     }),
     (catalogue::CERTIFICATE_PROBLEM, |place, out| {
-        out.extend(place.certificate_problem.map(|problem| Row {
+        let differs = place.certificate_differs.then_some("differs");
+        let problem = place.certificate_problem.map(CertificateProblem::label);
+        // One series for each address.
+        out.extend(differs.or(problem).map(|problem| Row {
             address: Arc::clone(&place.text),
             path: None,
-            word: Some(problem.label()),
+            word: Some(problem),
             value: Number::Int(1),
         }));
     }),

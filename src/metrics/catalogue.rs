@@ -247,7 +247,7 @@ families! {
     CERTIFICATE_EXPIRY "badgateway_tls_certificate_expiry_timestamp_seconds" Gauge Seconds ["upstream" "hop" "address"]
         "Earliest end date in the certificate chain, seconds since the epoch.";
     CERTIFICATE_PROBLEM "badgateway_tls_certificate_problem" Gauge None ["upstream" "hop" "address" "problem"]
-        "Always 1: why a certificate does not verify where the gateway would not ask.";
+        "Always 1: why a certificate does not verify where the gateway would not ask, or \"differs\" where another address serves another one; exists only while that is so.";
     GATEWAY_VERSION "badgateway_gateway_version_info" Info None ["upstream" "hop" "product" "version"]
         "What the gateway shows of itself in its answers: its product, and the version where that is shown too.";
     ORIGIN_VERSION "badgateway_origin_version_info" Info None ["upstream" "address" "version"]

@@ -1,5 +1,6 @@
 //! What one hop has counted, and the rules by which a finding or a round changes it. No label, no lock, no clock.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use crate::finding::limits::{PROBED, used};
 use crate::finding::{AddressCounts, Confirmed, Finding, KeptIdle, Outcome, Purpose, RoundSummary};
 use crate::observation::listening::Listening;
 use crate::observation::version::Version;
-use crate::observation::{Address, AnswerSource, CertificateProblem, End, Observation, OwnLimit, Resolution, TlsFault};
+use crate::observation::{
+    Address, AnswerSource, CertificateFacts, CertificateProblem, End, Observation, OwnLimit, Resolution, TlsFault,
+};
 
 /// The extra purposes with a series, in the order of their table.
 pub(super) const EXTRA_PURPOSES: [Purpose; 7] = [
@@ -74,6 +77,8 @@ pub(super) struct Place {
     pub(super) paths: Vec<(Arc<str>, Confirmed)>,
     pub(super) certificate: Option<Validity>,
     pub(super) certificate_problem: Option<CertificateProblem>,
+    /// Another address of the hop serves another certificate, which ends no sooner.
+    pub(super) certificate_differs: bool,
     /// Who listens there, of an address on this host.
     pub(super) listening: Option<Box<Listening>>,
     /// Who answers there, where it shows itself.
@@ -89,6 +94,8 @@ pub(super) struct Validity {
     /// Seconds since the epoch.
     pub(super) expiry: i64,
     pub(super) lifetime_seconds: u64,
+    /// The server's own certificate: its end, seconds since the epoch, and a number for which one it is.
+    pub(super) leaf: (i64, u64),
 }
 
 impl State {
@@ -272,12 +279,33 @@ impl State {
         let Some(place) = self.place(Some(&seen.address)) else {
             return false;
         };
-        place.certificate = Some(Validity {
+        let leaf = facts.chain.certificates.first().map(identity).unwrap_or_default();
+        let problem = facts.problem.filter(|_| !refused);
+        let changes = std::mem::replace(&mut place.certificate_problem, problem) != problem;
+        let before = place.certificate.replace(Validity {
             expiry: certificate.not_after,
             lifetime_seconds: certificate.lifetime_seconds(),
+            leaf,
         });
-        place.certificate_problem = facts.problem.filter(|_| !refused);
+        if changes || before.is_none_or(|before| before.leaf != leaf) {
+            self.compare_certificates();
+        }
         true
+    }
+
+    /// Marks the addresses that serve another certificate than the one that ends last, unless it has a problem that one does
+    /// not have: that says more.
+    fn compare_certificates(&mut self) {
+        if !self.shape.hop.serves_one_certificate() {
+            return;
+        }
+        let leaf = |place: &Place| Some((place.certificate?.leaf, place.certificate_problem));
+        let newest = self.places.iter().filter_map(leaf).max();
+        let Some((newest, its_problem)) = newest else { return };
+        for place in &mut self.places {
+            let other = leaf(place).filter(|(leaf, _)| *leaf != newest);
+            place.certificate_differs = other.is_some_and(|(_, problem)| problem.is_none() || problem == its_problem);
+        }
     }
 
     /// The finished DNS phase of a round, where a name was really asked for.
@@ -348,6 +376,7 @@ impl State {
         }
         self.places
             .retain(|place| place.address.as_ref() != address || !place.paths.is_empty());
+        self.compare_certificates();
     }
 
     fn find(&self, address: Option<&Address>) -> Result<usize, usize> {
@@ -377,6 +406,7 @@ impl Place {
             paths: Vec::new(),
             certificate: None,
             certificate_problem: None,
+            certificate_differs: false,
             listening: None,
             version: None,
             kept_idle: None,
@@ -392,4 +422,11 @@ fn body_bytes(seen: &Observation) -> Option<u64> {
         End::Http(failure) => failure.head.as_ref().map(|_| failure.body_bytes),
         _ => None,
     }
+}
+
+/// Its end, and a number that another certificate does not have.
+fn identity(certificate: &CertificateFacts) -> (i64, u64) {
+    let mut hasher = DefaultHasher::new();
+    (&certificate.serial, &certificate.issuer).hash(&mut hasher);
+    (certificate.not_after, hasher.finish())
 }

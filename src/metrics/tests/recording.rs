@@ -305,6 +305,60 @@ fn eighty_percent_of_a_limit_is_near_it() {
 }
 
 #[test]
+fn the_certificate_of_an_address_that_is_not_that_of_the_others_is_told() {
+    let one = upstream("checkout", vec![hop("origin", target("https://shop.example.com/"))], 1);
+    let metrics = configured(std::slice::from_ref(&one));
+    let serves_with = |problem: Option<CertificateProblem>, last: u8, serial: &str, not_after: i64| {
+        let certificate = CertificateFacts {
+            subject: String::new(),
+            issuer: "CN=CA".to_owned(),
+            names: Vec::new(),
+            not_before: 0,
+            not_after,
+            serial: serial.to_owned(),
+        };
+        let facts = TlsFacts {
+            chain: Arc::new(ChainFacts {
+                certificates: vec![certificate],
+            }),
+            problem,
+            ..TlsFacts::default()
+        };
+        let seen = Observation {
+            tls: Some(Arc::new(facts)),
+            address: Address::Tcp(([10, 0, 0, last], 443).into()),
+            ..observation(200)
+        };
+        checkout(&metrics).record(&probed(&one, Outcome::Success, seen));
+    };
+    let serves = |last, serial, not_after| serves_with(None, last, serial, not_after);
+    let differs = |last: u8| {
+        let place = format!(",address=\"10.0.0.{last}:443\",problem=\"differs\"");
+        value(&metrics, "tls_certificate_problem", &place)
+    };
+    serves(1, "01", 1_900_000_000);
+    serves(2, "01", 1_900_000_000);
+    assert_eq!([differs(1), differs(2)], ["-", "-"]);
+    // One is renewed, then the other.
+    serves(2, "02", 1_910_000_000);
+    assert_eq!([differs(1), differs(2)], ["1", "-"]);
+    serves(1, "02", 1_910_000_000);
+    assert_eq!([differs(1), differs(2)], ["-", "-"]);
+    // One that was left behind goes.
+    serves(3, "01", 1_900_000_000);
+    assert_eq!(differs(3), "1");
+    let gone = Address::Tcp(([10, 0, 0, 3], 443).into());
+    checkout(&metrics).forget(Some(&gone), "/");
+    assert_eq!([differs(1), differs(2), differs(3)], ["-", "-", "-"]);
+    // What both have is no news, what one alone has is more.
+    let problem = Some(CertificateProblem::Untrusted);
+    serves_with(problem, 1, "01", 1_900_000_000);
+    assert_eq!([differs(1), differs(2)], ["-", "-"], "untrusted says more");
+    serves_with(problem, 2, "02", 1_910_000_000);
+    assert_eq!([differs(1), differs(2)], ["1", "-"]);
+}
+
+#[test]
 fn certificates_are_those_of_the_address() {
     let upstream = upstream("checkout", vec![hop("origin", target("https://10.0.0.7:8080/"))], 1);
     let metrics = configured(std::slice::from_ref(&upstream));

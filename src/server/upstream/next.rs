@@ -256,10 +256,11 @@ fn unlike_certificates(detail: &UpstreamDetail, _: SystemTime) -> Vec<Risk> {
             limit: format!("{} ends {}", newest.0, ends(newest.1)),
             from: format!("{} different ones are served", leaves.len()),
             change: "serve the same certificate everywhere, unless a rollout is under way",
-            runbook: "BadGatewayCertificateExpiresSoon",
+            runbook: "BadGatewayCertificateProblem",
         })
     };
-    detail.hops.iter().filter_map(of_hop).collect()
+    let compared = detail.hops.iter().filter(|hop| hop.hop.serves_one_certificate());
+    compared.filter_map(of_hop).collect()
 }
 
 /// The certificates that were served last, the first to end of each chain.
