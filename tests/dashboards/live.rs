@@ -379,6 +379,19 @@ fn flaky() -> Behaviour {
     })
 }
 
+/// Well at first, and then no more.
+fn dies() -> Behaviour {
+    let (good, bad, count) = (
+        answers(OK),
+        http1::status("500 Internal Server Error"),
+        AtomicU32::new(0),
+    );
+    Box::new(move |wire| match count.fetch_add(1, Ordering::Relaxed) {
+        ..20 => good(wire),
+        _ => bad(wire),
+    })
+}
+
 /// Answers on one connection for as long as it is asked, or once and no longer than this.
 fn keeps(time: Option<Duration>) -> Behaviour {
     Box::new(move |wire| {
@@ -411,7 +424,7 @@ fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
     let (good, bad) = (serve(answers(shown)), serve(http1::status("502 Bad Gateway")));
     let (refusing, socket) = tcp::refusing();
     let verified = Tls::new(pki.server(Flaw::None)).serve(answers(OK)).port();
-    let selfsigned = Tls::new(pki.server(Flaw::SelfSigned)).serve(answers(OK));
+    let [selfsigned, another] = [(); 2].map(|()| Tls::new(pki.server(Flaw::SelfSigned)).serve(answers(OK)));
     let through = |address: SocketAddr| json!([{ "gateway": "edge", "url": url(address) }]);
     let upstreams = json!([
         {
@@ -423,6 +436,8 @@ fn faults(scratch: &Path) -> (Value, Box<dyn Any>) {
         { "name": "half", "origin": [url(good), url(refusing)], "via": through(good), "labels": { "team": "search" } },
         { "name": "gone", "origin": { "url": format!("http://gone.test:{}/", good.port()), "resolvers": resolver }, "via": through(bad) },
         { "name": "unchecked", "origin": format!("https://{selfsigned}/"), "via": through(good) },
+        { "name": "lost", "origin": [url(good), url(serve(dies()))], "via": through(good) },
+        { "name": "mixed", "origin": [format!("https://{selfsigned}/"), format!("https://{another}/")], "via": through(good) },
         { "name": "cut", "origin": url(serve(http1::leaves(Ending::Finish))), "via": through(bad) },
         { "name": "large", "origin": url(serve(answers(http1::large_head(4, 900)))), "via": through(good) },
         { "name": "flaky", "origin": url(serve(flaky())) },
@@ -531,8 +546,9 @@ fn run(prometheus: SocketAddr, target: &Target<'_>, upstream: &str) -> Result<Ve
 
 /// Panels that are only parsed: what they show takes longer to come than a test.
 const SLOW: &[(&str, &str)] = &[
-    ("overview", "Error budget left"), // up to 5 minutes
-    ("overview", "Alerts firing"),     // what the alerts wait before they fire
+    ("overview", "Error budget left"),   // up to 5 minutes
+    ("overview", "Alerts firing"),       // what the alerts wait before they fire
+    ("prevention", "Retries that grow"), // an earlier hour
 ];
 
 /// True where a query waits for rules that are not there.
