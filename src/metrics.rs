@@ -239,7 +239,7 @@ impl Tables {
 
     /// Upstreams of which no hop has had a complete round.
     fn pending(&self) -> u64 {
-        let pending = |table: &&Arc<UpstreamTable>| table.hops.iter().all(|hop| hop.state().last_round.is_none());
+        let pending = |table: &&Arc<UpstreamTable>| table.hops.iter().all(|hop| hop.state().rounds == 0);
         self.upstreams.iter().filter(pending).count() as u64
     }
 }

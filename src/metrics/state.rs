@@ -320,10 +320,11 @@ impl State {
         self.dns_addresses = Some(round.dns_addresses);
         self.dns_ttl = round.dns_ttl;
         self.dns_changes += u64::from(round.dns_changed);
+        // Also one that our own side prevented: it was not late.
+        self.last_round = Some(clock::seconds(round.at));
         if round.judged {
             self.rounds += 1;
             self.rounds_failed += u64::from(round.failed_wholly);
-            self.last_round = Some(clock::seconds(round.at));
         }
     }
 

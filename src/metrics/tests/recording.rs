@@ -243,7 +243,11 @@ fn rounds_and_results_drive_the_gauges() {
         at: at(9),
         ..round
     };
-    assert_eq!(changed(&metrics, || hop.round(&unjudged)), Vec::<String>::new());
+    // What our own side prevented says nothing of the upstream, and was not late.
+    assert_eq!(
+        changed(&metrics, || hop.round(&unjudged)),
+        ["last_round_timestamp_seconds 1800000009.0"]
+    );
     hop.confirmed(Some(&address()), "/", Confirmed::Healthy);
     let labels = ",address=\"10.0.0.7:8080\",path=\"/\"";
     assert_eq!(value(&metrics, "probe_success", labels), "1");
