@@ -76,7 +76,7 @@ verdicts! {
         ["the service's own log at that time: crashes, killed workers, idle timeouts"
          "roll back what was deployed last, if it began then"];
     OriginOverloaded "origin_overloaded"
-        "The origin answers too late, or says that it is overloaded."
+        "The origin answers too late, says that it is overloaded, or has a full accept queue."
         "The origin answers too late: {why} at {at}"
         ["saturation of the origin: CPU, workers, connection pools, and what it waits for behind it"
          "add capacity or shed load before raising any timeout"];
