@@ -62,10 +62,9 @@ fn connections_wait_for_the_gateway() {
     });
     let watch = Watch::start(&scratch, json!(gateways), json!(upstreams));
     let plain = Users::ask(well.0.listen, WORK, 4);
-    for (name, _) in all {
-        let rounds = format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 1");
-        watch.stays_silent(name, &rounds);
-    }
+    watch.stay_silent(all.map(|(name, _)| name), |name| {
+        format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 1")
+    });
     let some = Users::ask(full.0.listen, WORK, 10);
     let labels = watch.warns("BadGatewayOverloaded", "overload-full", || some.worst().or(Some(200)));
     assert_ne!(labels["hop"], "origin", "{labels}");

@@ -311,10 +311,9 @@ fn a_request_meets_the_close_of_an_idle_connection() {
     };
     assert_eq!(fails(&[502], || after_a_silence(|| post(&nginx, "/"))), 502);
     assert_eq!(fails(&[503], || after_a_silence(|| post(&varnish, "/racing"))), 503);
-    for name in ["idle-varnish", "idle-default"] {
-        let rounds = format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 3");
-        watch.stays_silent(name, &rounds);
-    }
+    watch.stay_silent(["idle-varnish", "idle-default"], |name| {
+        format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 3")
+    });
     assert!(
         !watch
             .daemon

@@ -81,10 +81,16 @@ fn a_name_leads_elsewhere_before_that_fails() {
     ];
     let gateways = json!([{ "name": "names", "kind": "nginx" }]);
     let watch = Watch::start(&scratch, gateways, json!(upstreams));
-    for name in ["default", "disagree", "unexpected", "gone", "lasting"] {
-        let resolved = format!("badgateway_dns_ttl_seconds{{upstream=\"names-{name}\", hop=\"origin\"}} >= 60");
-        watch.stays_silent(&format!("names-{name}"), &resolved);
-    }
+    let names = [
+        "names-default",
+        "names-disagree",
+        "names-unexpected",
+        "names-gone",
+        "names-lasting",
+    ];
+    watch.stay_silent(names, |name| {
+        format!("badgateway_dns_ttl_seconds{{upstream={name:?}, hop=\"origin\"}} >= 60")
+    });
     // nginx looks it up anew, and keeps that for the seconds to come.
     let before = of_nginx.asked();
     edge.reload();

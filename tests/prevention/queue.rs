@@ -54,12 +54,9 @@ fn the_queue_of_a_server_fills() {
     });
     let watch = Watch::start(&scratch, json!(gateways), json!(upstreams));
     let few = Users::ask(well.listen, "/work", 2);
-    for (name, _, _) in all {
-        watch.stays_silent(
-            name,
-            &format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 1"),
-        );
-    }
+    watch.stay_silent(all.map(|(name, ..)| name), |name| {
+        format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 1")
+    });
     if !watch.daemon.scrape().has("accept_queue_limit", &[]) {
         programs::skip("the kernel does not tell of its listeners (sock_diag)");
         return;

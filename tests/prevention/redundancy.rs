@@ -57,10 +57,10 @@ fn one_server_is_left_of_two() {
     let upstreams: Vec<_> = behind.chain(well.iter().map(|row| upstream(row, &lasting))).collect();
     let watch = Watch::start(&scratch, json!(gateways), json!(upstreams));
 
-    for (name, _, _) in rows.iter().chain(&well) {
-        let both = format!("badgateway_addresses{{upstream={name:?}, hop=\"origin\", state=\"healthy\"}} == 2");
-        watch.stays_silent(name, &both);
-    }
+    let names = |of: &[(&'static str, &str, Gateway)]| of.iter().map(|(name, ..)| *name).collect::<Vec<_>>();
+    watch.stay_silent([names(&rows), names(&well)].concat(), |name| {
+        format!("badgateway_addresses{{upstream={name:?}, hop=\"origin\", state=\"healthy\"}} == 2")
+    });
     servers[0].kill();
     for (name, _, gateway) in &rows {
         let labels = watch.warns("BadGatewayRedundancyLost", name, || gateway.ask("/"));
@@ -71,10 +71,7 @@ fn one_server_is_left_of_two() {
     assert_eq!(fails(&[502], || nginx.ask("/")), 502);
     // Once its own check has taken the last one out, it has a word of its own for the same.
     assert_eq!(fails(&[502, 503], || haproxy.ask("/")), 503);
-    for (name, _, _) in &well {
-        watch.stays_silent(
-            name,
-            &format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 3"),
-        );
-    }
+    watch.stay_silent(names(&well), |name| {
+        format!("badgateway_rounds_total{{upstream={name:?}, hop={name:?}}} > 3")
+    });
 }

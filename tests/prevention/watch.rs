@@ -75,7 +75,7 @@ impl Watch {
     /// Starts the daemon with rounds every second. `scratch` goes with it.
     pub fn start(scratch: &Path, gateways: Value, upstreams: Value) -> Watch {
         let config = json!({
-            "defaults": { "interval": "1s", "timeout": "1s", "confirm": { "delay": "100ms" }, "max_rate": "100/s" },
+            "defaults": { "interval": "1s", "timeout": "3s", "confirm": { "delay": "100ms" }, "max_rate": "100/s" },
             "gateways": gateways,
             "upstreams": upstreams,
         });
@@ -121,18 +121,29 @@ impl Watch {
 
     /// Waits until the signal is there, an expression of PromQL that gives series, and the rules have been looked at since.
     pub fn knows(&self, signal: &str) {
+        self.sees(signal);
+        rules_run();
+    }
+
+    fn sees(&self, signal: &str) {
         self.until(&format!("Prometheus has {signal}"), || {
             (!query(RULES.prometheus, signal).is_empty()).then_some(())
         });
-        let looked = |enough: f64| move || Some(()).filter(|()| evaluations() >= enough);
-        // One may have been under way.
-        wait_until("the rules are looked at", looked(evaluations() + 2.0));
     }
 
     /// Holds that no alert above `info` has been true of the upstream at any time, once the signal is there.
     pub fn stays_silent(&self, upstream: &str, signal: &str) {
-        self.knows(signal);
-        assert_eq!(self.above_info(upstream), vec![], "{}", self.said(upstream));
+        self.stay_silent([upstream], |_| signal.to_owned());
+    }
+
+    /// The same of several upstreams, once the signal of each is there.
+    pub fn stay_silent<'a>(&self, upstreams: impl IntoIterator<Item = &'a str>, signal: impl Fn(&str) -> String) {
+        let upstreams: Vec<&str> = upstreams.into_iter().collect();
+        upstreams.iter().for_each(|upstream| self.sees(&signal(upstream)));
+        rules_run();
+        for upstream in upstreams {
+            assert_eq!(self.above_info(upstream), vec![], "{}", self.said(upstream));
+        }
     }
 
     /// Whether the condition of the alert has held for the upstream at any time.
@@ -178,6 +189,13 @@ impl Drop for Watch {
         // It goes with the directory otherwise.
         let _ = std::fs::remove_file(&self.target);
     }
+}
+
+/// Waits until every rule has been looked at from now on.
+fn rules_run() {
+    // One look may be under way.
+    let enough = evaluations() + 2.0;
+    wait_until("the rules are looked at", || (evaluations() >= enough).then_some(()));
 }
 
 /// How often the group of rules that was looked at least has been, by Prometheus's own page.

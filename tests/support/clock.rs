@@ -30,8 +30,8 @@ impl Clock {
             "env".to_owned(),
             format!("LD_PRELOAD={}", library.display()),
             format!("FAKETIME_TIMESTAMP_FILE={}", self.0.display()),
-            // It looks into the file once a second.
-            "FAKETIME_CACHE_DURATION=1".to_owned(),
+            // It looks into the file whenever it asks for the time.
+            "FAKETIME_NO_CACHE=1".to_owned(),
         ]
     }
 
