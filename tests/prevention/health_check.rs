@@ -119,7 +119,7 @@ fn the_check_takes_out_what_serves_and_leaves_in_what_does_not() {
         (
             fronts[2],
             "check-hasty",
-            "option httpchk GET /turns",
+            "option httpchk GET /turns\ntimeout check 2s",
             "inter 200ms fall 1 rise 1",
             &hasty,
         ),
