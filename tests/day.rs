@@ -32,7 +32,9 @@ enum Motion {
 fn motion(key: &str) -> Motion {
     let name = key.split('{').next().unwrap_or_default();
     match name {
-        "badgateway_last_round_timestamp_seconds" => Motion::Tells,
+        "badgateway_last_round_timestamp_seconds" | "badgateway_gateway_log_last_line_timestamp_seconds" => {
+            Motion::Tells
+        }
         "process_start_time_seconds" | "badgateway_config_last_reload_success_timestamp_seconds" => Motion::Remembers,
         _ if ["_total", "_bucket", "_count"].iter().any(|end| name.ends_with(end)) => Motion::Counts,
         _ => Motion::Stays,
@@ -104,7 +106,7 @@ fn file(recorded: &str, rules: &Path) -> String {
     let lived = [
         "min by (instance) (resets(badgateway_rounds_total[1d])) > bool 80",
         "min by (instance) (changes(badgateway_config_last_reload_success_timestamp_seconds[1d])) > bool 80",
-        "count(min_over_time(upstream:badgateway_errors_per_request:ratio_rate1h[23h]) == 0) == bool 3",
+        "count(min_over_time(upstream:badgateway_errors_per_request:ratio_rate1h[23h]) == 0) == bool 5",
     ];
     let both = |first: u8| {
         format!(

@@ -370,8 +370,7 @@ impl<'l> Tried<'l> {
         let one_group = many && text::find(backends, b" : ").is_none();
         let mut closed = None;
         for backend in text::list_like(backends, many) {
-            if one_group
-                && closed == Some(backend)
+            if closed == Some(backend)
                 && let Some(before) = tried.attempts.last_mut()
             {
                 before.reused = Some(true);
@@ -383,7 +382,7 @@ impl<'l> Tried<'l> {
                 head: heads.next(),
                 bytes: bytes.next().and_then(text::integer),
             };
-            closed = state.is_closed().then_some(backend);
+            closed = (one_group && state.is_closed()).then_some(backend);
             let time = times.next().and_then(|time| fields.time_of(Field::BackendTimes, time));
             let taken = Taken {
                 response_header: state.head_bytes(lengths.next()),

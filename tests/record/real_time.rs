@@ -11,10 +11,12 @@ use super::peers::{Broken, Door};
 use super::scenarios::Stage;
 use super::series::{Check, File, Recording, STEP, Series, firing};
 use super::support::daemon::{Daemon, scratch};
+use super::support::gateways::{Gateway, haproxy_at, nginx_of};
 use super::support::peers::http1::{OK, answers, status};
 use super::support::peers::serve;
 use super::support::peers::tls::Tls;
 use super::support::pki::NAME;
+use super::support::stack::address;
 use super::support::{dns, http};
 
 /// Scrapes of a recording: 16 minutes of health, 11 of faults.
@@ -104,9 +106,73 @@ fn start(folder: &Path, config: &Value) -> Daemon {
     Daemon::start(folder, config)
 }
 
+/// Real gateways before a real server, each as it comes: nginx with its log, which keeps connections, and HAProxy, which
+/// checks the server.
+struct Real {
+    server: Gateway,
+    nginx: Gateway,
+    haproxy: Gateway,
+}
+
+/// What its users leave behind.
+const LOG: &str = concat!(
+    r#"$remote_addr [$time_local] "$request" $status "$http_user_agent" ua="$upstream_addr" us="$upstream_status" "#,
+    r#"ut="$upstream_response_time" uc="$upstream_connect_time" uh="$upstream_header_time" "#,
+    r#"ub="$upstream_bytes_received" ul="$upstream_response_length" rt=$request_time c=$connection"#
+);
+
+impl Real {
+    fn start(folder: &Path) -> Real {
+        let folder = |name: &str| {
+            let folder = folder.join(name);
+            std::fs::create_dir(&folder).expect("created");
+            folder
+        };
+        let page = "access_log off; server { listen $LISTEN; location / { return 200 ok; } }";
+        let server = nginx_of(&folder("server"), page);
+        let listen = server.listen;
+        let kept = format!(
+            "log_format ours '{LOG}'; access_log $ACCESS ours; upstream shop {{ server {listen}; keepalive 16; }}
+             server {{ listen $LISTEN; location / {{
+                 proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection ''; }} }}"
+        );
+        let checked = format!("default_backend shop\nbackend shop\noption httpchk GET /\nserver one {listen} check\n");
+        Real {
+            nginx: nginx_of(&folder("nginx"), &kept),
+            haproxy: haproxy_at(&folder("haproxy"), address(2), &[], "", "", &checked),
+            server,
+        }
+    }
+
+    fn gateways(&self) -> [Value; 2] {
+        let log = json!({ "path": self.nginx.access, "format": LOG });
+        [
+            json!({ "name": "nginx", "kind": "nginx", "config_file": self.nginx.config_file(), "access_log": log }),
+            json!({ "name": "haproxy", "kind": "haproxy", "config_file": self.haproxy.config_file() }),
+        ]
+    }
+
+    fn upstreams(&self) -> [Value; 2] {
+        [("kept", "nginx", &self.nginx), ("checked", "haproxy", &self.haproxy)].map(|(name, kind, gateway)| {
+            json!({
+                "name": name,
+                "origin": format!("http://{}/", self.server.listen),
+                "via": [{ "gateway": kind, "url": format!("http://{}/", gateway.listen) }],
+            })
+        })
+    }
+
+    /// Between two scrapes users ask for this and that.
+    fn serve(&self) {
+        self.nginx.ask_times(10, "/orders/1", 200);
+        self.haproxy.ask_times(10, "/orders/1", 200);
+    }
+}
+
 /// A healthy day begins with this; the tests of the rules repeat it.
 pub fn health() {
     let folder = scratch();
+    let real = Real::start(&folder);
     let stage = Stage::new(&folder);
     let good = || format!("http://{}/", serve(answers(OK)));
     // A certificate that lives for two weeks and is renewed in the last third of them.
@@ -117,15 +183,21 @@ pub fn health() {
         "family": "ipv4", "server_name": NAME, "tls": { "ca_file": stage.pki.ca_file() },
     });
     let edge = |url: String| json!([{ "gateway": "edge", "url": url }]);
-    let upstreams = json!([
-        { "name": "plain", "origin": good() },
-        { "name": "secure", "origin": secure, "via": edge(good()) },
-        { "name": "three", "origin": [good(), good(), good()], "via": edge(good()), "objective": "99.99%" },
-    ]);
-    let mut config = config(upstreams);
+    let mut upstreams = vec![
+        json!({ "name": "plain", "origin": good() }),
+        json!({ "name": "secure", "origin": secure, "via": edge(good()) }),
+        json!({ "name": "three", "origin": [good(), good(), good()], "via": edge(good()), "objective": "99.99%" }),
+    ];
+    upstreams.extend(real.upstreams());
+    let mut config = config(json!(upstreams));
+    config["gateways"]
+        .as_array_mut()
+        .expect("a list")
+        .extend(real.gateways());
     config["self_check"] = json!([good(), good()]);
     let mut pair = Pair::start(&folder, config);
     for scrape in 0..SCRAPES {
+        real.serve();
         match scrape {
             RESTART => pair.restart_second(),
             _ => pair.scrape(),
