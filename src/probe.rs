@@ -137,7 +137,7 @@ impl Prober {
     /// Who listens at an address of this host; `None` where that cannot be known, as of addresses of other hosts.
     /// `refused` says that it just refused a connection: only then it is believed that nobody does.
     pub fn listening(&self, address: &Address, refused: bool) -> Option<Listening> {
-        self.listeners.at(address, refused)
+        self.listeners.at(address, refused, None)
     }
 
     fn sampled(&self) -> bool {

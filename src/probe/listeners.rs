@@ -20,6 +20,8 @@ use crate::observation::listening::{Listening, Queue};
 
 /// A list of listeners is asked for again after this long: in an outage many probes ask at once.
 const FRESH: Duration = Duration::from_secs(1);
+/// However many need to know it anew, not sooner than this.
+const SOONEST: Duration = Duration::from_millis(50);
 /// The kernel fills at most this much of a buffer at a time.
 const BUFFER: usize = 32 * 1024;
 
@@ -46,20 +48,26 @@ struct Tcp {
 }
 
 impl Listeners {
-    /// Who listens at an address; `None` where that cannot be known. `refused` says that it just refused a connection.
-    pub fn at(&self, address: &Address, refused: bool) -> Option<Listening> {
+    /// Who listens at an address; `None` where that cannot be known. `refused` says that it just refused a connection. What
+    /// was so before `since` says nothing of what failed after it.
+    pub fn at(&self, address: &Address, refused: bool, since: Option<Instant>) -> Option<Listening> {
         match address {
             Address::Tcp(address) if !is_own(*address) => None,
-            address => self.snapshot().at(address, refused),
+            address => self.snapshot(since).at(address, refused),
         }
     }
 
-    /// At most [`FRESH`] old. Asking takes well under a millisecond and never waits for anybody but the kernel.
-    fn snapshot(&self) -> Arc<Snapshot> {
+    /// At most [`FRESH`] old, and from `since` on. Asking takes well under a millisecond and never waits for anybody but the
+    /// kernel.
+    fn snapshot(&self, since: Option<Instant>) -> Arc<Snapshot> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
+        let serves = |at: Instant| match now.saturating_duration_since(at) {
+            age if age < SOONEST => true,
+            age => age < FRESH && since.is_none_or(|since| at >= since),
+        };
         match &*known {
-            Some((at, snapshot)) if now.saturating_duration_since(*at) < FRESH => Arc::clone(snapshot),
+            Some((at, snapshot)) if serves(*at) => Arc::clone(snapshot),
             _ => {
                 let snapshot = Arc::new(Snapshot::take());
                 *known = Some((now, Arc::clone(&snapshot)));
@@ -231,7 +239,7 @@ mod tests {
     use super::*;
 
     fn at(address: &Address, refused: bool) -> Option<Listening> {
-        Listeners::default().at(address, refused)
+        Listeners::default().at(address, refused, None)
     }
 
     #[test]

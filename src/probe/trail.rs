@@ -93,7 +93,7 @@ impl<'a> Trail<'a> {
     pub(super) fn finish(mut self, end: End, listeners: &Listeners) -> Observation {
         self.timings.total = self.started.elapsed();
         Observation {
-            listening: explained(&end, &self.place.address, listeners),
+            listening: explained(&end, &self.place.address, listeners, self.started),
             trace: self.trace,
             at: self.at,
             address: self.place.address,
@@ -223,7 +223,7 @@ impl<'a> Trail<'a> {
 
 /// What the kernel says where an address of this host refused, or took a connection and no more: that nobody listens, or
 /// that connections wait to be accepted.
-fn explained(end: &End, address: &Address, listeners: &Listeners) -> Option<Box<Listening>> {
+fn explained(end: &End, address: &Address, listeners: &Listeners, started: Instant) -> Option<Box<Listening>> {
     let refused = match end {
         End::Connect(fault) => *fault == ConnectFault::Refused,
         End::Http(failure) if failure.fault == HttpFault::HeadTimeout => false,
@@ -233,5 +233,5 @@ fn explained(end: &End, address: &Address, listeners: &Listeners) -> Option<Box<
         Listening::Yes(queue) => !refused && queue.is_near(),
         Listening::No { .. } => true,
     };
-    listeners.at(address, refused).filter(says).map(Box::new)
+    listeners.at(address, refused, Some(started)).filter(says).map(Box::new)
 }
